@@ -27,12 +27,12 @@ class Element(BaseModel):
 
     @property
     def label(self) -> str:
-        """`kind name [id]`: how prompts and actions name an element; the name repeated before the id keeps small models from mixing ids up."""
+        """`kind name [id]`, as in prompts and actions; a name repeated before its id keeps small models from mixing ids up."""
         return f"{self.kind} {self.name} [{self.id}]"
 
 
 class PageView(BaseModel):
-    """A page as read at one moment: visible text in lines and elements, both in document order. `table` is the largest data table, if any."""
+    """A page as read at one moment: visible text in lines and elements, both in document order."""
 
     url: str
     title: str
