@@ -1,0 +1,137 @@
+"""The gate: the one choke point between a decision and the world.
+
+Every effect comes here as a canonical Action and leaves as allow, ask or refuse with the rule that fired. Only an allowed action gets a
+permit, and no effector acts without one. Strictest rule wins: what is refused cannot be approved.
+"""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from agents.safety.grants import Grants, Origin, is_private
+from agents.safety.permit import Permit, issue
+from app.schemas import Action, Effect, Policy, Verdict
+
+# The typed actions that exist, and the least effect each can have. Anything else is unknown and refused.
+KINDS: dict[str, Effect] = {
+    "web.visit": Effect.READ,
+    "web.click": Effect.READ,
+    "web.type": Effect.READ,
+    "web.select": Effect.READ,
+    "web.scroll": Effect.READ,
+    "web.back": Effect.READ,
+    "web.read": Effect.READ,
+    "web.save_table": Effect.WRITE,
+    "files.list": Effect.READ,
+    "files.read": Effect.READ,
+    "files.write": Effect.WRITE,
+    "code.run": Effect.EXEC,
+}
+_SEVERITY = {Effect.READ: 0, Effect.WRITE: 1, Effect.EXEC: 2}
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """Verdict, the rule that fired, a reason for the person, and the permit when allowed."""
+
+    verdict: Verdict
+    rule: str
+    reason: str
+    permit: Permit | None = None
+
+
+class Gate:
+    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect."""
+
+    def __init__(self, policy: Policy, grants: Grants, tools: dict[str, Effect] | None = None) -> None:
+        self.policy = policy
+        self.grants = grants
+        self.kinds = KINDS | {f"tool.{name}": effect for name, effect in (tools or {}).items()}
+        self._approved_origins: set[tuple[str, int]] = set()
+
+    def judge(self, action: Action, approved_digest: str | None = None) -> GateDecision:
+        """Decide on `action`. `approved_digest` is the digest a person approved: it turns ask into allow for exactly that action."""
+        refusal = self._refusal(action)
+        if refusal:
+            return GateDecision(Verdict.REFUSE, *refusal)
+        ask = self._question(action)
+        if ask and approved_digest != action.digest:
+            return GateDecision(Verdict.ASK, *ask)
+        if ask:
+            self._remember_origin(action)
+            return GateDecision(Verdict.ALLOW, "approved", "A person approved exactly this action.", issue(action))
+        return GateDecision(Verdict.ALLOW, self._allow_rule(action), "Covered by the task.", issue(action))
+
+    def allows_request(self, url: str) -> bool:
+        """First filter under the browser: whether a page may load `url` at all (sub-resources, redirects, frames)."""
+        if url.startswith(("about:", "data:image/", "blob:")):
+            return True
+        origin = Origin.of(url)
+        if origin is None or self.grants.closed(origin):
+            return False
+        return self.grants.covers(origin) or (origin.host, origin.port) in self._approved_origins
+
+    def _refusal(self, action: Action) -> tuple[str, str] | None:
+        least = self.kinds.get(action.kind)
+        if least is None:
+            return "unknown-action", f"`{action.kind}` is not an action of this team."
+        if _SEVERITY[action.effect] < _SEVERITY[least]:
+            return "effect-understated", f"`{action.kind}` is at least {least}, the action says {action.effect}."
+        if action.kind.startswith("web."):
+            return self._web_refusal(action)
+        if action.kind.startswith("files."):
+            return path_refusal(action.target)
+        return None
+
+    def _web_refusal(self, action: Action) -> tuple[str, str] | None:
+        if action.kind == "web.save_table":
+            return path_refusal(action.target)
+        url = web_address(action)
+        if not url:
+            return None
+        origin = Origin.of(url)
+        if origin is None:
+            return "scheme", f"Only http and https addresses can be opened, not `{url[:80]}`."
+        if self.grants.closed(origin):
+            return "own-ports", f"Port {origin.port} of {origin.host} belongs to Keepsake or a database and is closed to agents."
+        if not self.grants.covers(origin) and is_private(origin.host):
+            return "private-address", f"{origin.host}:{origin.port} is not a public address and no site of the task has it."
+        return None
+
+    def _question(self, action: Action) -> tuple[str, str] | None:
+        if self.policy == Policy.ASK_ALL:
+            return "ask-all", "The policy asks before every action."
+        url = web_address(action) if action.kind.startswith("web.") else ""
+        if url:
+            origin = Origin.of(url)
+            if origin and not self.grants.covers(origin) and (origin.host, origin.port) not in self._approved_origins:
+                return "new-site", f"{origin.host}:{origin.port} is not among the task's sites."
+        if action.kind.startswith("tool.") and action.effect != Effect.READ:
+            return "foreign-tool", "A tool from outside the house wants to act."
+        if self.policy == Policy.ASK_WRITES and action.effect != Effect.READ:
+            return (
+                f"ask-{action.effect}",
+                "This changes something." if action.effect == Effect.WRITE else "This runs a program in the sandbox.",
+            )
+        return None
+
+    def _allow_rule(self, action: Action) -> str:
+        return "read" if action.effect == Effect.READ else "granted"
+
+    def _remember_origin(self, action: Action) -> None:
+        origin = Origin.of(web_address(action)) if action.kind.startswith("web.") else None
+        if origin:
+            self._approved_origins.add((origin.host, origin.port))
+
+
+def web_address(action: Action) -> str:
+    """The address a web action leads to: a URL as target, or `METHOD URL` for a form; empty when it stays on the page."""
+    head, _, rest = action.target.partition(" ")
+    return rest if head in {"GET", "POST", "PUT", "DELETE", "PATCH"} else action.target
+
+
+def path_refusal(path: str) -> tuple[str, str] | None:
+    """Why a workspace path is refused (rule, reason), or None. Symbolic links are the workspace's matter, see agents.files.workspace."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+        return "outside-workspace", f"`{path[:120]}` is not a path inside the workspace."
+    return None
