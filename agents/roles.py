@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from agents.state import PlanStep, ProgressLedger, TaskLedger
 from agents.web.screen.base import PageView
+from app.events import NewEvent
 
 
 @dataclass(frozen=True)
@@ -126,3 +127,8 @@ class Roles(Protocol):
 
     async def ask(self, role: str, view: View) -> Any:
         """The typed value of the role (see `Value`). Raises ModelError when there is none after retries."""
+        ...
+
+    def drain(self) -> list[NewEvent]:
+        """Events of the calls since the last drain (model.call, model.retry)."""
+        ...

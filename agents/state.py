@@ -111,6 +111,13 @@ class TeamState(BaseModel):
     mementos: list[Memento] = Field(default_factory=list)
     steers: list[str] = Field(default_factory=list, description="The person's words during the run; they stay in the ledger.")
     handoff: str | None = Field(None, description="Member whose turn comes next without asking the model (code waits for its executor).")
+    pending: Action | None = Field(
+        None, description="A write or program that may run: it has a turn of its own, intent first, effect after."
+    )
+    approved: str | None = Field(None, description="Digest that a person approved for `pending`.")
+    refused: list[str] = Field(
+        default_factory=list, description="Digests that the gate or a person refused; proposing one again ends the run."
+    )
     waiting: Waiting | None = None
     outcome: Outcome | None = None
     stalls: int = 0

@@ -162,7 +162,7 @@ def constraint(view: View) -> str | None:
         read = f"read ({'|'.join(map(re.escape, view.files))})|" if view.files else ""
         return f"({read}write {_FILE}: {_TEXT}|answer: {_TEXT})"
     if isinstance(view, MementoView):
-        return rf"[^\n]{{3,300}} Next: (step [1-9]( again)?|done)\."
+        return r"[^\n]{3,300} Next: (step [1-9]( again)?|done)\."
     if isinstance(view, FinalView):
         return _TEXT
     return None
