@@ -136,7 +136,7 @@ def text_only(agent: ChatAgent, *, sure: bool = False) -> ForeignMember:
         raise SetupError(
             f"Nobody can tell what {kind} `{agent.name}` does.", hint="Pass sure=True if it only speaks, or wrap its tools with gated()."
         )
-    acting = [f for f in _EFFECT_FIELDS if config and config.get(f)]
+    acting = [field for field in _EFFECT_FIELDS if _acts(config, field)]
     if acting:
         raise SetupError(
             f"`{agent.name}` has {', '.join(acting)} that would run around the gate.", hint="Build it with gated() and its tools."
@@ -150,16 +150,35 @@ def gated(build: Callable[[Sequence[BaseTool[Any, Any]]], ChatAgent], tools: dic
     wrapped = {t.name: GatedTool(t, effect, lambda name, arguments: member.calls.append((name, arguments))) for t, effect in tools.items()}
     agent = build(list(wrapped.values()))
     member = ForeignMember(agent, wrapped)
-    own = {t["config"].get("name", "") if isinstance(t, dict) else "" for t in _tools_of(agent)}
-    if own - set(wrapped) - {""}:
-        raise SetupError(
-            f"`{agent.name}` kept tools of its own: {', '.join(sorted(own - set(wrapped)))}.", hint="Use only the tools handed in."
-        )
+    try:
+        config = agent.dump_component().config  # type: ignore[attr-defined]
+    except (AttributeError, NotImplementedError):
+        config = {}
+    own = {t.get("config", {}).get("name", "?") for t in _tools(config)} - set(wrapped)
+    if own:
+        raise SetupError(f"`{agent.name}` kept tools of its own: {', '.join(sorted(own))}.", hint="Use only the tools handed in.")
     return member
 
 
-def _tools_of(agent: ChatAgent) -> list[Any]:
-    try:
-        return list(agent.dump_component().config.get("tools") or [])  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
-        return []
+def _tools(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Tools in an agent's config, also those inside a static workbench (where AssistantAgent puts them)."""
+    benches = config.get("workbench") or []
+    inside = [
+        t for bench in (benches if isinstance(benches, list) else [benches]) for t in _plain(bench).get("config", {}).get("tools", [])
+    ]
+    return [_plain(t) for t in [*(config.get("tools") or []), *inside]]
+
+
+def _acts(config: dict[str, Any] | None, field: str) -> bool:
+    """Whether a field of an agent's config means effects; a static workbench without tools does not."""
+    if not config or not config.get(field):
+        return False
+    if field != "workbench":
+        return True
+    benches = config[field] if isinstance(config[field], list) else [config[field]]
+    static = all("StaticWorkbench" in (p := _plain(b)["provider"]) or "StaticStreamWorkbench" in p for b in benches)
+    return not static or bool(_tools(config))
+
+
+def _plain(component: Any) -> dict[str, Any]:
+    return component if isinstance(component, dict) else component.model_dump()

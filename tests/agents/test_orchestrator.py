@@ -1,0 +1,212 @@
+"""The loop, turn by turn, with scripted roles. Numbers in names are the stock orchestrator's defects (knowledge of AutoGen 0.7.5, §2b)."""
+
+import json
+
+import pytest
+
+from agents.journal import MemoryJournal
+from agents.orchestrator import Limits
+from agents.state import Decision, Inbox, PlanStep, TeamState
+from agents.team import MementoTeam
+from app.errors import ModelOutputInvalid, ModelTimeout
+from app.events import EventType
+from app.schemas import Action, ApprovalKind, Effect, Policy, Site, TaskCreate
+from tests.agents.scripted import Hand, ScriptedRoles
+
+SITE = Site(name="site", url="http://site.test/")
+FACTS = "given: a\nlook up: none\nderive: none\nguess: none"
+PLAN = "1 web: look\n2 files: note it"
+
+
+def team(roles: ScriptedRoles, *members: Hand, policy: Policy = Policy.ALLOW_LISTED, journal=None, **limits: int) -> MementoTeam:
+    hands = members or (Hand("web", ("web.visit",)), Hand("files"))
+    return MementoTeam(hands, roles, sites=[SITE], policy=policy, journal=journal, limits=Limits(**limits))
+
+
+def script(**lines) -> ScriptedRoles:
+    base = {
+        "facts": [FACTS],
+        "plan": [PLAN],
+        "ledger": ["step 1 web: look", "step 2 files: note it", "done"],
+        "memento": ["looked. Next: step 2.", "noted. Next: done."],
+        "final": ["All done."],
+    }
+    return ScriptedRoles(**(base | lines))
+
+
+async def play(crew: MementoTeam, state: TeamState | None = None, inbox: Inbox | None = None, turns: int = 80):
+    """Turns until the run waits or ends; the state goes through JSON between turns, as it does in the database."""
+    state = state or crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    events = []
+    for _ in range(turns):
+        result = await crew.turn(TeamState.model_validate_json(state.model_dump_json()), inbox)
+        state, inbox = result.state, None
+        events += result.events
+        if state.outcome or state.waiting:
+            break
+    return state, events
+
+
+def kinds(events) -> list[EventType]:
+    return [e.type for e in events]
+
+
+async def test_a_run_plans_acts_remembers_and_answers():
+    roles = script()
+    state, events = await play(team(roles))
+    assert state.outcome and state.outcome.answer == "All done."
+    assert [m.text for m in state.mementos] == ["looked. Next: step 2.", "noted. Next: done."]
+    order = [k for k in kinds(events) if k in {EventType.TASK_LEDGER, EventType.BLOCK_OPENED, EventType.ACTION_DONE, EventType.MEMENTO}]
+    assert order == ["ledger.task", "block.opened", "action.done", "memento", "block.opened", "memento"]
+
+
+async def test_the_orchestrator_reasons_from_mementos_not_from_observations():
+    roles = script()
+    await play(team(roles))
+    assert roles.seen["ledger"][1].mementos == ["looked. Next: step 2."]
+    assert "seen xxx" not in json.dumps([str(v) for v in roles.seen["ledger"] + roles.seen["final"]])
+
+
+async def test_1_an_unknown_next_speaker_is_repaired_not_fatal():
+    state, events = await play(team(script(ledger=["step 1 wizard: look", "done"])))
+    assert state.outcome and state.outcome.status == "succeeded"
+    repair = next(e for e in events if e.type == EventType.LEDGER_REPAIRED)
+    assert "wizard" in repair.payload["problem"] and "web" in repair.payload["repair"]
+
+
+async def test_2_a_ledger_without_its_answers_is_repaired_from_the_plan():
+    state, events = await play(team(script(ledger=[ModelOutputInvalid("no is_request_satisfied")])))
+    assert state.outcome and state.outcome.status == "succeeded"
+    assert [m.plan_step for m in state.mementos] == [1, 2]
+    assert EventType.LEDGER_REPAIRED in kinds(events)
+
+
+async def test_4_stalls_are_counted_anew_after_a_replan():
+    roles = script(ledger=["retry 1 web: look", "retry 1 web: look again", "step 1 web: look", "done"])
+    state, events = await play(team(roles, max_stalls=2, max_replans=1))
+    assert kinds(events).count(EventType.REPLAN) == 1
+    assert state.outcome and state.outcome.status == "succeeded"
+    after = kinds(events)[kinds(events).index(EventType.REPLAN) :]
+    assert EventType.BLOCK_OPENED in after, "a member acts before the next re-plan"
+
+
+async def test_5_replans_are_capped():
+    state, events = await play(team(script(ledger=["retry 1 web: look"]), max_stalls=2, max_replans=2))
+    assert kinds(events).count(EventType.REPLAN) == 2
+    assert state.outcome and state.outcome.status == "failed" and state.outcome.error["code"] == "stalled"
+
+
+async def test_6_a_run_goes_on_in_another_team_object():
+    first, second = team(script()), team(script(ledger=["step 2 files: note it", "done"], memento=["noted. Next: done."]))
+    state, _ = await play(first, turns=5)
+    assert state.mementos and not state.outcome
+    state, events = await play(second, state)
+    assert state.outcome and len(state.mementos) == 2
+    assert EventType.TASK_LEDGER not in kinds(events), "it does not plan from zero"
+
+
+async def test_a_loop_counts_as_no_progress_whatever_the_model_says():
+    roles = script(ledger=["step 1 web: look"], memento=["nothing new. Next: step 1."])
+    state, events = await play(team(roles, max_stalls=2, max_replans=0))
+    assert state.outcome and state.outcome.error["code"] == "stalled"
+    assert any(e.payload.get("in_loop") for e in events if e.type == EventType.PROGRESS_LEDGER)
+
+
+async def test_a_write_asks_and_the_next_turn_carries_the_decision_out():
+    web = Hand("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, events = await play(crew)
+    assert state.waiting and state.waiting.kind == ApprovalKind.ACTION and not web.done
+    assert events[-1].type == EventType.APPROVAL_REQUESTED
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=True)]))
+    assert len(web.done) == 1 and state.outcome and state.outcome.status == "succeeded"
+
+
+async def test_a_decision_on_something_else_changes_nothing():
+    web = Hand("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, _ = await play(crew)
+    later, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id="appr_other", approved=True)]), turns=1)
+    assert later.waiting == state.waiting and not web.done
+
+
+async def test_a_rejected_action_proposed_again_ends_the_run_as_refused():
+    web = Hand("web", ("web.click", "web.click"), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, _ = await play(crew)
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=False, explanation="too dear")]))
+    assert not web.done and state.outcome and state.outcome.status == "refused"
+    assert "too dear" in state.steers
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "http://169.254.169.254/", "http://127.0.0.1:8710/v1/tasks", "javascript:alert(1)"]
+)
+async def test_addresses_outside_the_grants_are_refused_and_told(target):
+    web = Hand("web", ("web.visit",), target=target)
+    state, events = await play(team(script(), web, Hand("files")))
+    assert not web.done
+    assert any(e.type == EventType.GATE_DECIDED and e.payload["verdict"] == "refuse" for e in events)
+    assert state.outcome and state.outcome.status == "succeeded", "one refusal is told to the member, it does not end the run"
+
+
+async def test_unknown_actions_are_refused():
+    web = Hand("web", ("web.teleport",))
+    _, events = await play(team(script(), web, Hand("files")))
+    assert any(e.payload.get("rule") == "unknown-action" for e in events) and not web.done
+
+
+async def test_plan_review_waits_and_takes_the_edited_plan():
+    crew = team(script())
+    start = crew.initial_state(TaskCreate(text="do it", sites=[SITE], review_plan=True))
+    state, _ = await play(crew, start)
+    assert state.waiting and state.waiting.kind == ApprovalKind.PLAN and state.blocks == 0
+    edited = [PlanStep(number=9, agent="files", instruction="only this")]
+    decision = Decision(waiting_id=state.waiting.id, approved=True, plan=edited)
+    state, events = await play(crew, state, Inbox(decisions=[decision]), turns=1)
+    assert [(s.number, s.instruction) for s in state.ledger.plan] == [(1, "only this")]
+    assert events[0].payload["by"] == "person"
+
+
+async def test_a_question_waits_for_the_person_and_the_answer_stays_in_the_ledger():
+    roles = script(ledger=["step 1 person: which shop?", "step 1 web: look", "done"])
+    crew = team(roles)
+    state, events = await play(crew)
+    assert state.waiting and state.waiting.kind == "input" and events[-1].payload["question"] == "which shop?"
+    state, _ = await play(crew, state, Inbox(messages=["the blue one"]))
+    assert state.outcome and roles.seen["ledger"][-1].steers == ["the blue one"]
+
+
+async def test_a_cut_off_write_is_looked_at_and_asked_about_never_repeated():
+    class CutOff(MemoryJournal):
+        async def unresolved(self, turn: int) -> Action | None:
+            return next((a for t, a in self.intents if t == turn), None)
+
+    web = Hand("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
+    journal = CutOff()
+    crew = team(script(), web, Hand("files"), journal=journal)
+    state = crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    while state.pending is None:
+        state = (await crew.turn(state)).state
+    await crew.turn(state)  # its result is lost: the process died after the effect
+    assert len(web.done) == 1
+    state, events = await play(crew, state, turns=1)
+    assert state.waiting and state.waiting.kind == ApprovalKind.UNKNOWN_OUTCOME and "The cart is empty." in state.waiting.reason
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=False)]))
+    assert len(web.done) == 1 and state.outcome and state.outcome.status == "succeeded"
+    assert EventType.ACTION_UNKNOWN in kinds(events)
+
+
+async def test_a_dead_model_raises_a_retryable_error_and_leaves_the_state_alone():
+    crew = team(script(ledger=[ModelTimeout("no answer")]))
+    state, _ = await play(crew, turns=1)
+    before = state.model_dump_json()
+    with pytest.raises(ModelTimeout):
+        await crew.turn(state)
+    assert state.model_dump_json() == before
+
+
+async def test_memento_token_account_grows_far_slower_than_the_full_context():
+    _, events = await play(team(script()))
+    last = [e for e in events if e.type == EventType.MEMENTO][-1].payload
+    assert last["context_tokens"] < last["full_context_tokens"] and last["estimated"]
