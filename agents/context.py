@@ -8,9 +8,9 @@ from agents.state import Block, Memento, TeamState
 TokenCounter = Callable[[str], Awaitable[tuple[int, bool]]]
 
 
-def memento_lines(state: TeamState, last: int = 12) -> list[str]:
-    """The newest mementos, oldest first."""
-    return [m.text for m in state.mementos[-last:]]
+def memento_lines(state: TeamState) -> list[str]:
+    """All mementos, oldest first. A profile may show only the newest."""
+    return [m.text for m in state.mementos]
 
 
 def block_text(block: Block) -> str:

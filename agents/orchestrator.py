@@ -49,7 +49,7 @@ class Orchestrator:
 
     async def turn(self, state: TeamState, inbox: Inbox | None = None) -> TurnResult:
         """Take one turn. `state` is not changed. Raises only retryable KeepsakeErrors (model down); all else becomes part of the run."""
-        turn = _Turn(state.model_copy(deep=True))
+        turn = _Turn(state.fork())
         self._read_inbox(turn, inbox or Inbox())
         if turn.state.outcome is None and turn.state.waiting is None:
             try:
@@ -397,8 +397,8 @@ class Orchestrator:
             )
             return
         if decision.plan is not None:
-            state.ledger.plan, _ = ledgers.repair_plan(decision.plan, self.speakers)
-            state.ledger.revision += 1
+            plan, _ = ledgers.repair_plan(decision.plan, self.speakers)
+            state.ledger = state.ledger.model_copy(update={"plan": plan, "revision": state.ledger.revision + 1})
             self._show_plan(turn, by="person")
 
     def _show_plan(self, turn: "_Turn", by: str) -> None:

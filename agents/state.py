@@ -1,5 +1,6 @@
 """The state of a run's team: plain JSON between turns, so that a run can stop and go on in another process."""
 
+from copy import deepcopy
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -125,6 +126,12 @@ class TeamState(BaseModel):
     blocks: int = 0
     full_tokens: int = Field(0, description="Tokens that the context would hold without mementos.")
     memory: dict[str, Any] = Field(default_factory=dict, description="By member: JSON that outlives a block (browser address, inputs).")
+
+    def fork(self) -> "TeamState":
+        """A copy that a turn may change. What a turn only appends to or replaces (mementos, steps, ledgers) is shared, not copied."""
+        block = self.block and self.block.model_copy(update={"steps": list(self.block.steps), "scratch": deepcopy(self.block.scratch)})
+        fresh = {"mementos": list(self.mementos), "steers": list(self.steers), "refused": list(self.refused)}
+        return self.model_copy(update={**fresh, "block": block, "memory": deepcopy(self.memory)})
 
 
 class Decision(BaseModel):

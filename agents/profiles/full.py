@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -95,7 +96,7 @@ class FullProfile:
             {"role": "system", "content": environment.get_template("system.txt").render(role=role).strip()},
             {"role": "user", "content": environment.get_template(f"{role}.txt").render(view=view, **extra).strip()},
         ]
-        schema = None if isinstance(view, CoderView) else answer_model(view).model_json_schema()
+        schema = None if isinstance(view, CoderView) else _schema(answer_model(view))
         return Prompt(messages, Constraint(json_schema=schema), _MAX_TOKENS[role])
 
     def parse(self, role: str, text: str, view: View) -> Any:  # noqa: ARG002 - the view's type says the role
@@ -119,23 +120,37 @@ def answer_model(view: View) -> type[BaseModel]:
     if isinstance(view, PlanView):
         return _Plan
     if isinstance(view, LedgerView):
-        speaker = create_model("_Speaker", __base__=_Said, answer=(_one_of(*view.members, "person"), ...))
-        return create_model(
-            "_Progress",
-            __base__=_Strict,
-            is_request_satisfied=(_Judged, ...),
-            is_in_loop=(_Judged, ...),
-            is_progress_being_made=(_Judged, ...),
-            next_speaker=(speaker, ...),
-            instruction_or_question=(_Said, ...),
-            plan_step=(int | None, None),
-        )
+        return _progress_model((*view.members, "person"))
     if isinstance(view, WebView):
-        verbs = ("visit", "click", "type", "select", "save_table", "scroll", "back", "read", "answer")
-        return create_model("_WebChoice", __base__=_Web, verb=(_one_of(*verbs), ...))
+        return _verb_model(_Web, ("visit", "click", "type", "select", "save_table", "scroll", "back", "read", "answer"))
     if isinstance(view, FilesView):
-        return create_model("_FilesChoice", __base__=_Files, verb=(_one_of("read", "write", "list", "answer"), ...))
+        return _verb_model(_Files, ("read", "write", "list", "answer"))
     return _Text
+
+
+@lru_cache
+def _progress_model(speakers: tuple[str, ...]) -> type[BaseModel]:
+    speaker = create_model("_Speaker", __base__=_Said, answer=(Literal[speakers], ...))
+    return create_model(
+        "_Progress",
+        __base__=_Strict,
+        is_request_satisfied=(_Judged, ...),
+        is_in_loop=(_Judged, ...),
+        is_progress_being_made=(_Judged, ...),
+        next_speaker=(speaker, ...),
+        instruction_or_question=(_Said, ...),
+        plan_step=(int | None, None),
+    )
+
+
+@lru_cache
+def _verb_model(base: type[BaseModel], verbs: tuple[str, ...]) -> type[BaseModel]:
+    return create_model("_Choice", __base__=base, verb=(Literal[verbs], ...))
+
+
+@lru_cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def read_json(text: str) -> Any:
@@ -186,7 +201,3 @@ def _web_choice(data: dict[str, Any], view: WebView) -> WebChoice:
     if verb in {"visit", "type", "select", "save_table", "answer"} and not data["text"].strip():
         raise Malformed(f"`{verb}` needs `text`.")
     return WebChoice(verb, element if verb in {"click", "type", "select"} else None, data["text"], data["enter"])
-
-
-def _one_of(*words: str) -> Any:
-    return Literal[words]
