@@ -59,6 +59,7 @@ class ClientConfig(BaseModel):
 class MementoChatClient(ChatCompletionClient):
     """Chat completions for the team. `on_usage(prompt, completion, estimated)` meters every call, the orchestrator's own included."""
 
+    component_type = "model"
     component_config_schema = ClientConfig
     component_provider_override = "agents.model.MementoChatClient"
 

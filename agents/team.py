@@ -3,6 +3,7 @@
 `open_team` builds the house team for a run; `MementoTeam` also takes any members and any ChatCompletionClient.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,16 @@ class MementoTeam(Team):
             if reason:
                 break
             inbox, self._inbox = self._inbox, Inbox()
-            result = await self.turn(self.state, inbox)
+            work = asyncio.ensure_future(self.turn(self.state, inbox))
+            if cancellation_token is not None:
+                cancellation_token.link_future(work)  # reaches a model call in flight at once
+            try:
+                result = await work
+            except asyncio.CancelledError:
+                if cancellation_token is None or not cancellation_token.is_cancelled():
+                    raise
+                reason = "cancelled"
+                break
             self.state = result.state
             for event in result.events:
                 message = _as_message(event)
