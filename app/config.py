@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         description="Where generated code runs: auto takes sandboxd if set, then bubblewrap, then Docker; never the host.",
     )
     sandboxd_url: str = Field("", description="Address of the service that owns an engine (compose).")
+    sandboxd_token_file: str = Field(
+        "", description="File with the bearer token of sandboxd, 16 ASCII characters or more; empty means <home>/sandboxd_token."
+    )
     sandbox_image: str = Field("python:3.11-slim", description="Image of the Docker sandbox.")
     docker_host: str = Field("", description="Engine address for the Docker sandbox; empty means docker's own default.")
 
@@ -88,6 +91,10 @@ class Settings(BaseSettings):
     @property
     def key_path(self) -> Path:
         return Path(self.api_key_file) if self.api_key_file else self.home / "api_key"
+
+    @property
+    def sandboxd_token_path(self) -> Path:
+        return Path(self.sandboxd_token_file) if self.sandboxd_token_file else self.home / "sandboxd_token"
 
     @property
     def effective_database_url(self) -> str:

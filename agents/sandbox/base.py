@@ -62,7 +62,7 @@ class Limits(BaseModel):
         "refused before anything runs.",
     )
     files: int = Field(
-        4096, ge=1, le=65_536, description="Files and directories in the writable areas; also the most that are copied back."
+        4096, ge=1, le=16_384, description="Files and directories in the writable areas; also the most that are copied back."
     )
     output_bytes: int = Field(
         200_000,
@@ -142,6 +142,4 @@ class Sandbox(Protocol):
 
     async def __aenter__(self) -> Self: ...
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...

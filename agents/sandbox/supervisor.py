@@ -8,6 +8,7 @@ sake: exact limits, the whole tree killed at the end, output bounded while it is
 Order and reply travel over stdin and stdout: 8 bytes big-endian length, a JSON header, then the raw bytes that the header announces.
 """
 
+import base64
 import ctypes
 import json
 import os
@@ -22,9 +23,9 @@ WORKSPACE, TEMPORARY, SHARED = "/workspace", "/tmp", "/dev/shm"
 AREAS = (WORKSPACE, TEMPORARY, SHARED)
 CHUNK = 1 << 16
 SAMPLE_S = 0.02  # how often memory and files are looked at
-DEPTH, NAMED = 32, 100  # deepest directory taken back; most left-out paths named
+DEPTH, LONGEST, NAMED = 32, 512, 100  # deepest and longest path (bytes) taken back; most left-out paths named
 PAGE = resource.getpagesize()
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
 
 
 def receive(size):
@@ -93,39 +94,62 @@ class Capture:
         return bytes(self.head) + b"\n[... %d bytes left out ...]\n" % self.left_out + bytes(self.tail)
 
 
-def become_program(order, stdin, stdout, stderr):
-    """In the child: take on the limits and turn into the program. Never returns."""
-    limits = order["limits"]
+def become_program(order, stdin, stdout, stderr, trouble):
+    """In the child: take on the limits and turn into the program. Never returns; what breaks before the exec goes to `trouble`."""
     try:
-        os.setsid()
-        for source, target in ((stdin, 0), (stdout, 1), (stderr, 2)):
-            os.dup2(source, target)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores the first two, and the program would inherit that
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # /proc/self belongs to it again
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")  # the kernel takes the program first, not the supervisor
-        os.nice(10)
-        os.umask(0o022)
-        memory = limits["memory_bytes"]
-        bounds = {
-            resource.RLIMIT_CORE: (0, 0),
-            resource.RLIMIT_CPU: (limits["cpu_s"], limits["cpu_s"] + 1),
-            resource.RLIMIT_FSIZE: (limits["file_bytes"],) * 2,
-            resource.RLIMIT_DATA: (memory,) * 2,
-            resource.RLIMIT_AS: (4 * memory,) * 2,  # shared mappings, which RLIMIT_DATA does not count
-            resource.RLIMIT_NOFILE: (256, 256),
-        }
-        if order["count_processes"]:
-            bounds[resource.RLIMIT_NPROC] = (limits["pids"],) * 2
-        for kind, bound in bounds.items():
-            resource.setrlimit(kind, bound)
+        take_limits(order, stdin, stdout, stderr)
+    except Exception as error:
+        os.write(trouble, repr(error).encode(errors="replace")[:1000])
+        os._exit(126)
+    try:
         os.execvpe(order["argv"][0], order["argv"], order["env"])
     except OSError as error:
         os.write(2, f"{order['argv'][0]}: {error.strerror}\n".encode(errors="replace"))
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-    finally:
-        os._exit(126)
+
+
+def take_limits(order, stdin, stdout, stderr):
+    limits = order["limits"]
+    os.setsid()
+    for source, target in ((stdin, 0), (stdout, 1), (stderr, 2)):
+        os.dup2(source, target)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two, and the program would inherit that
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # /proc/self belongs to it again
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # the kernel takes the program first, not the supervisor
+    os.nice(10)
+    os.umask(0o022)
+    memory = limits["memory_bytes"]
+    bounds = {
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_CPU: (limits["cpu_s"], limits["cpu_s"] + 1),
+        resource.RLIMIT_FSIZE: (limits["file_bytes"],) * 2,
+        resource.RLIMIT_DATA: (memory,) * 2,
+        resource.RLIMIT_AS: (4 * memory,) * 2,  # shared mappings, which RLIMIT_DATA does not count
+        resource.RLIMIT_NOFILE: (256, 256),
+    }
+    if order["count_processes"]:
+        bounds[resource.RLIMIT_NPROC] = (limits["pids"],) * 2
+    for kind, (soft, hard) in bounds.items():
+        most = resource.getrlimit(kind)[1]
+        most = hard if most == resource.RLIM_INFINITY else min(hard, most)
+        resource.setrlimit(kind, (min(soft, most), most))
+    load_filter(base64.b64decode(order["filter"]))
+
+
+def load_filter(program):
+    """Install a seccomp BPF program, for good and for all children. OSError when the kernel does not take it."""
+    if not program:
+        return
+    code = ctypes.create_string_buffer(program, len(program))
+    described = SockFprog(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(described)):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+class SockFprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
 def resident(field):
@@ -169,11 +193,15 @@ def run(order, stdin_text):
     err, err_end = os.pipe()
     baseline = inodes()
     started = time.monotonic()
+    trouble, trouble_end = os.pipe()
     main = os.fork()
     if main == 0:
-        become_program(order, stdin, out_end, err_end)
-    for end in (stdin, out_end, err_end):
+        become_program(order, stdin, out_end, err_end, trouble_end)
+    for end in (stdin, out_end, err_end, trouble_end):
         os.close(end)
+    broken = os.read(trouble, 1000)  # ends without a byte once the program has been started
+    if broken:
+        sys.exit(f"the program's limits could not be set: {broken.decode()}")
 
     streams = {out: Capture(limits["output_bytes"]), err: Capture(limits["output_bytes"])}
     deadline, sample, status, stopped = started + limits["wall_s"], started + SAMPLE_S, None, ""
@@ -233,20 +261,17 @@ def kill_all(main, status):
     while True:
         try:
             os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
             pid, ended = os.waitpid(-1, 0)
-        except ChildProcessError:
+        except (ProcessLookupError, ChildProcessError):  # nobody is left
             return status
         if pid == main:
             status = ended
 
 
-def survey(stamps, limits):
-    """What the workspace holds now: (changed files, directories, paths gone, left out with reasons, how many left out)."""
-    changed, directories, left, seen, budget = [], [], [], set(), limits["disk_bytes"]
-    todo = [("", 0)]
+def survey(stamps, sent_directories, limits):
+    """What the workspace holds now: (changed files, directories, what is gone, left out with reasons, how many left out)."""
+    changed, directories, left, budget = [], [], [], limits["disk_bytes"]
+    todo, present, complete = [("", 0)], {}, True
     count = omitted = 0
 
     def leave(path, why):
@@ -263,22 +288,23 @@ def survey(stamps, limits):
             entries = sorted(os.scandir(here), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             leave(base, error.strerror)
+            complete = False
             continue
         for entry in entries:
             path = f"{base}/{entry.name}" if base else entry.name
-            try:
-                path.encode()
-            except UnicodeEncodeError:
-                leave(path, "name is not UTF-8")
+            if not path.isprintable():  # control characters and bytes that are not UTF-8
+                leave(path, "name is not printable")
                 continue
             status = entry.stat(follow_symlinks=False)
+            present[path] = stat.S_ISDIR(status.st_mode)
             if stat.S_ISLNK(status.st_mode):
                 leave(path, "symbolic link")
             elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
                 leave(path, "not a regular file")
             elif count >= limits["files"]:
                 leave(path, "too many files")
-            elif depth >= DEPTH or len(path) > 1000:
+                complete = complete and not present[path]  # a directory that is not looked into
+            elif depth >= DEPTH or len(path.encode()) > LONGEST:
                 leave(path, "too deep")
             elif stat.S_ISDIR(status.st_mode):
                 count += 1
@@ -286,7 +312,6 @@ def survey(stamps, limits):
                 todo.append((path, depth + 1))
             else:
                 count += 1
-                seen.add(path)
                 if stamps.get(path) == stamp(status):
                     continue
                 if status.st_size > budget:
@@ -295,12 +320,13 @@ def survey(stamps, limits):
                 budget -= status.st_size
                 os.chmod(path, status.st_mode | 0o600)
                 changed.append([path, status.st_size, bool(status.st_mode & 0o100)])
-    gone = [path for path in stamps if path not in seen and not os.path.lexists(path)]
-    return changed, directories, gone, left, omitted
+    gone = [path for path in stamps if present.get(path, True)]  # missing, or a directory now
+    gone += [path for path in sent_directories if not present.get(path, False)]
+    return changed, directories, gone if complete else [], left, omitted
 
 
 def reply(header, parts=(), files=()):
-    body = json.dumps(header).encode()
+    body = json.dumps(header, ensure_ascii=False).encode()
     send(len(body).to_bytes(8, "big") + body)
     for part in parts:
         send(part)
@@ -326,7 +352,9 @@ def main():
         reply({"refused": f"{error.strerror}: {error.filename or 'the workspace'}"})
         return
     code, stopped, seconds, out, err = run(order, stdin_text)
-    changed, directories, gone, left, omitted = survey(stamps, order["limits"]) if order["files_back"] else ([], [], [], [], 0)
+    nothing = [], [], [], [], 0
+    found = survey(stamps, order["dirs"], order["limits"]) if order["files_back"] else nothing
+    changed, directories, gone, left, omitted = found
     texts = out.text(), err.text()
     reply(
         {

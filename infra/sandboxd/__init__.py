@@ -1,0 +1,1 @@
+"""sandboxd: the one service of a deployment that holds an engine."""
