@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import openai
-from autogen_core import CancellationToken, FunctionCall, Image
+from autogen_core import CancellationToken, Component, FunctionCall, Image
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
@@ -56,7 +56,7 @@ class ClientConfig(BaseModel):
     context_tokens: int = 4096
 
 
-class MementoChatClient(ChatCompletionClient):
+class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
     """Chat completions for the team. `on_usage(prompt, completion, estimated)` meters every call, the orchestrator's own included."""
 
     component_type = "model"

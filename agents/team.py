@@ -10,7 +10,7 @@ from typing import Any
 
 from autogen_agentchat.base import ChatAgent, TaskResult, Team
 from autogen_agentchat.messages import BaseAgentEvent, BaseChatMessage, BaseTextChatMessage, TextMessage
-from autogen_core import CancellationToken, ComponentModel
+from autogen_core import CancellationToken, Component, ComponentModel
 from autogen_core.models import ChatCompletionClient
 from pydantic import BaseModel, Field
 
@@ -57,7 +57,7 @@ class TeamConfig(BaseModel):
     max_turns: int = 200
 
 
-class MementoTeam(Team):
+class MementoTeam(Team, Component[TeamConfig]):
     """Magentic-One's orchestration with mementos. One `turn` at a time, or `run` / `run_stream` to the next wait or the end."""
 
     component_type = "team"
