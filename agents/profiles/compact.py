@@ -27,8 +27,8 @@ from agents.state import PlanStep, ProgressLedger, TaskLedger
 from agents.web.screen.excerpt import lines
 
 _MAX_TOKENS = {"facts": 120, "plan": 160, "ledger": 80, "web": 80, "files": 120, "coder": 300, "memento": 110, "final": 80}
-_TEXT = r"[^\n]{1,200}"
-_FILE = r"[A-Za-z0-9][A-Za-z0-9_. -]{0,60}"
+_TEXT = r"[^\n]+"  # unbounded on purpose: counted repetition makes grammars slow to compile, and max_tokens bounds the line anyway
+_FILE = r"[A-Za-z0-9][A-Za-z0-9_. -]*"
 _FACTS = ("given", "look up", "derive", "guess")
 _STEP = re.compile(r"(\d+) (\w+): (.+)")
 _PROGRESS = re.compile(r"(step|retry) (\d+) (\w+): (.+)")
@@ -162,7 +162,7 @@ def constraint(view: View) -> str | None:
         read = f"read ({'|'.join(map(re.escape, view.files))})|" if view.files else ""
         return f"({read}write {_FILE}: {_TEXT}|answer: {_TEXT})"
     if isinstance(view, MementoView):
-        return r"[^\n]{3,300} Next: (step [1-9]( again)?|done)\."
+        return r"[^\n]+ Next: (step [1-9]( again)?|done)\."
     if isinstance(view, FinalView):
         return _TEXT
     return None
