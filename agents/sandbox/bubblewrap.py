@@ -15,6 +15,7 @@ import base64
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from agents.sandbox import cgroup, seccomp
 from agents.sandbox.base import MIB
 from agents.sandbox.supervised import SUPERVISOR, SupervisedSandbox
 from agents.sandbox.wire import BASE_ENV, Order, frame
-from app.errors import KeepsakeError, SandboxFailed, SandboxUnavailable
+from app.errors import SandboxFailed, SandboxUnavailable
 
 UID = 64_000  # of Debian's range for static use by local administration; owns nothing
 SHARED_BYTES = 64 * MIB
@@ -34,7 +35,7 @@ CHUNK = 1 << 16
 
 
 class Bubblewrap(SupervisedSandbox):
-    """See the module. `start` runs one program for real, because a kernel or a container may forbid user namespaces."""
+    """See the module. `cgroups`: make a control group around each execution where this process may (it may as root)."""
 
     name = "bubblewrap"
 
@@ -153,11 +154,19 @@ async def first_words(stream: asyncio.StreamReader) -> str:
     return kept.decode(errors="replace")
 
 
-def missing() -> KeepsakeError | None:
-    """Why this sandbox cannot even be tried on this machine, or None."""
+def missing() -> SandboxUnavailable | None:
+    """Why this sandbox does not run on this machine, or None. Runs `true` in it: a kernel or a container may forbid user namespaces."""
     try:
-        installed()
+        bwrap, _ = installed()
         seccomp.program()
     except SandboxUnavailable as error:
         return error
+    try:
+        command = [*unprivileged(), bwrap, *walls(MIB), "--", "true"]
+        tried = subprocess.run(command, env=BASE_ENV, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return SandboxUnavailable(f"bubblewrap does not run here: {error}.", hint=HINT)
+    if tried.returncode:
+        words = tried.stderr.decode(errors="replace").strip()[-500:]
+        return SandboxUnavailable(f"bubblewrap does not run here: {words or 'it ends without a message'}.", hint=HINT)
     return None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 PARENT = "keepsake"
+LEFTOVER_S = 3600.0  # a group older than the longest execution; the kernel removes it only when it is empty
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ def create(name: str, *, memory_bytes: int, pids: int, mount: Path = MOUNT) -> C
 
 def version_2(mount: Path, name: str, memory_bytes: int, pids: int) -> Path:
     """On v2 a controller must be switched on in every group above; a container's own root group, which has members, refuses that."""
-    parent = mount / PARENT
-    parent.mkdir(exist_ok=True)
+    parent = parent_in(mount)
     for group in (mount, parent):
         (group / "cgroup.subtree_control").write_text("+memory +pids")
     directory = parent / name
@@ -68,13 +68,10 @@ def version_2(mount: Path, name: str, memory_bytes: int, pids: int) -> Path:
 
 
 def version_1(mount: Path, name: str, memory_bytes: int, pids: int) -> tuple[Path, Path]:
-    memory, tasks = (mount / controller / PARENT / name for controller in ("memory", "pids"))
-    if not ((mount / "memory").is_dir() and (mount / "pids").is_dir()):
-        raise FileNotFoundError("no memory or pids controller")
+    memory, tasks = (parent_in(mount / controller) / name for controller in ("memory", "pids"))
     made: list[Path] = []
     try:
         for directory in (memory, tasks):
-            directory.parent.mkdir(exist_ok=True)
             directory.mkdir()
             made.append(directory)
         (memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
@@ -84,3 +81,14 @@ def version_1(mount: Path, name: str, memory_bytes: int, pids: int) -> tuple[Pat
             os.rmdir(directory)
         raise
     return memory, tasks
+
+
+def parent_in(hierarchy: Path) -> Path:
+    """The group that holds ours; in passing removes what killed processes left there. OSError where no group can be made."""
+    parent = hierarchy / PARENT
+    parent.mkdir(exist_ok=True)
+    for group in parent.iterdir():
+        with contextlib.suppress(OSError):  # in use, or somebody else was quicker
+            if group.is_dir() and time.time() - group.stat().st_mtime > LEFTOVER_S:
+                group.rmdir()
+    return parent

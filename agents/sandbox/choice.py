@@ -15,8 +15,8 @@ from app.errors import SandboxUnavailable
 def choose(settings: Settings) -> Sandbox:
     """The sandbox that `settings.sandbox` names; for `auto`: sandboxd when its address is set, then bubblewrap, then Docker.
 
-    Looks for programs and asks the engine for a sign of life, but runs nothing: that is `start`'s part. Raises SandboxUnavailable with
-    what to install.
+    Tries bubblewrap with `true` and asks the engine for a sign of life, a tenth of a second together; image and Python are `start`'s part.
+    Raises SandboxUnavailable with what to install.
     """
     if settings.sandbox == "sandboxd" or (settings.sandbox == "auto" and settings.sandboxd_url):
         return sandboxd(settings)

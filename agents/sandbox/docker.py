@@ -25,7 +25,7 @@ from agents.sandbox import seccomp
 from agents.sandbox.base import MIB, Limits
 from agents.sandbox.supervised import SUPERVISOR, SupervisedSandbox
 from agents.sandbox.wire import Order, frame
-from app.errors import KeepsakeError, SandboxFailed, SandboxUnavailable
+from app.errors import SandboxFailed, SandboxUnavailable
 
 UID = 64_000  # owns nothing in the image
 SHARED_BYTES = 64 * MIB
@@ -199,7 +199,7 @@ def short(error: Exception) -> str:
     return str(error)[:300]
 
 
-def missing(host: str = "") -> KeepsakeError | None:
+def missing(host: str = "") -> SandboxUnavailable | None:
     """Why no engine can be used from here, or None."""
     try:
         client = docker.DockerClient(host, timeout=5) if host else docker.from_env(timeout=5)

@@ -55,6 +55,7 @@ def program() -> bytes:
     families = [pyseccomp.Arg(0, pyseccomp.EQ, family) for family in range(max(SOCKETS)) if family not in SOCKETS]
     for family in (*families, pyseccomp.Arg(0, pyseccomp.GT, max(SOCKETS))):
         rules.add_rule(refuse, "socket", family)
+    rules.add_rule(refuse, "prlimit64", pyseccomp.Arg(0, pyseccomp.NE, 0))  # others' limits, the supervisor's among them
     for request in (TIOCSTI, TIOCLINUX):
         rules.add_rule(refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xFFFFFFFF, request))
     descriptor = os.memfd_create("seccomp")

@@ -121,7 +121,7 @@ async def receive(incoming: Incoming, order: Order, root: int | None, sent: dire
         raise SandboxFailed("The sandbox ended before its reply was complete.") from None
     except ValueError as error:
         raise SandboxFailed(f"The sandbox's reply is malformed: {str(error)[:200]}") from None
-    left_out += [f"{path[:300]}: {why[:200]}" for path, why in reply.left_out]
+    left_out += [f"{printable(path)}: {printable(why)}" for path, why in reply.left_out]
     if reply.left_out_count > len(reply.left_out):
         left_out.append(f"and {reply.left_out_count - len(reply.left_out):,} more")
     return ExecResult(
@@ -136,6 +136,11 @@ async def receive(incoming: Incoming, order: Order, root: int | None, sent: dire
         removed=tuple(sorted(removed)),
         left_out=tuple(left_out),
     )
+
+
+def printable(text: str) -> str:
+    """A name that a program chose, short and without line breaks or control characters."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text[:300])
 
 
 def take_away(root: int, reply: Reply, sent: directory.Listing) -> list[str]:
@@ -157,7 +162,7 @@ async def take_over(incoming: Incoming, root: int, reply: Reply, left_out: list[
         try:
             directory.make_directory(root, plain_path(path))
         except (OSError, ValueError) as error:
-            left_out.append(f"{path[:300]}: {error}")
+            left_out.append(f"{printable(path)}: {error}")
     changed = []
     for path, size, executable in reply.changed:
         content = incoming.through(size)
@@ -167,7 +172,7 @@ async def take_over(incoming: Incoming, root: int, reply: Reply, left_out: list[
                     file.write(part)
             changed.append(path)
         except (OSError, ValueError) as error:
-            left_out.append(f"{path[:300]}: {error}")
+            left_out.append(f"{printable(path)}: {error}")
             async for _ in content:  # the next file's bytes come after this one's
                 pass
     return changed
