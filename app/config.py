@@ -85,6 +85,11 @@ class Settings(BaseSettings):
         return self.home / "weights"
 
     @property
+    def run_dir(self) -> Path:
+        """What `keepsake up` started: a record for each process."""
+        return self.home / "run"
+
+    @property
     def env_dir(self) -> Path:
         return self.home / "envs"
 
