@@ -128,12 +128,13 @@ class Docker(SupervisedSandbox):
                 raise SandboxFailed(f"A container could not be removed: {short(error)}") from None
 
     async def converse(self, order: Order, payload: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        container = socket = None
         complaint, silent = bytearray(), True
+        creating = None
         try:
             code = await asyncio.to_thread(self._our_filter)
             order = order.model_copy(update={"count_processes": False, "filter": code})
-            container, socket = await asyncio.to_thread(self._create, order.limits)
+            creating = asyncio.create_task(asyncio.to_thread(self._create, order.limits))
+            _, socket = await asyncio.shield(creating)
             await asyncio.to_thread(socket.sendall, frame(order))
             async for part in payload:
                 await asyncio.to_thread(socket.sendall, part)
@@ -151,10 +152,16 @@ class Docker(SupervisedSandbox):
         except TROUBLE as error:
             raise SandboxFailed(f"The Docker engine failed: {short(error)}") from None
         finally:
-            if container is not None:
-                await asyncio.shield(asyncio.to_thread(self._remove, container))
-            if socket is not None:
-                socket.close()
+            if creating is not None:
+                await asyncio.shield(asyncio.create_task(self._discard(creating)))
+
+    async def _discard(self, creating: "asyncio.Task[tuple[str, Any]]") -> None:
+        """Remove a container, also one whose making was still under way when its caller was cancelled."""
+        await asyncio.wait({creating})
+        if creating.exception() is None:  # otherwise `_create` has cleaned up behind itself
+            container, socket = creating.result()
+            await asyncio.to_thread(self._remove, container)
+            socket.close()
 
 
 def host_config(limits: Limits) -> dict[str, Any]:

@@ -4,10 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from agents.sandbox import bubblewrap
 from agents.sandbox.base import ExecResult, Limits
@@ -33,19 +35,24 @@ def need_bubblewrap() -> None:
         pytest.skip(f"{reason.message} {reason.hint}")
 
 
-@pytest.fixture(scope="session")
-def sandboxd_url(need_bubblewrap: None) -> Iterator[str]:
-    """sandboxd over bubblewrap, on a free loopback port."""
-    service = create_service(Bubblewrap(), TOKEN, slots=3)
+@contextmanager
+def serving(service: FastAPI) -> Iterator[str]:
+    """The address of a service that runs in a thread on a free loopback port."""
     server = uvicorn.Server(uvicorn.Config(service, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def sandboxd_url(need_bubblewrap: None) -> Iterator[str]:
+    """sandboxd over bubblewrap."""
+    with serving(create_service(Bubblewrap(), TOKEN, slots=3)) as url:
+        yield url
 
 
 @pytest.fixture(params=["bubblewrap", "bubblewrap without cgroup", "docker", "sandboxd"])
