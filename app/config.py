@@ -17,12 +17,12 @@ class Settings(BaseSettings):
 
     # Addresses. Everything binds to loopback unless told otherwise.
     host: str = Field("127.0.0.1", description="Address the API and the UI bind to.")
-    api_port: int = 8710
-    ui_port: int = 8711
-    model_port: int = 8712
-    shop_port: int = Field(8713, description="The example shop.")
-    tracker_port: int = Field(8714, description="The example ticket tracker (Fossil).")
-    sandboxd_port: int = 8715
+    api_port: int = Field(8710, description="Port of the REST API.")
+    ui_port: int = Field(8711, description="Port of the user interface.")
+    model_port: int = Field(8712, description="Port of our own model server.")
+    shop_port: int = Field(8713, description="Port of the example shop.")
+    tracker_port: int = Field(8714, description="Port of the example ticket tracker (Fossil).")
+    sandboxd_port: int = Field(8715, description="Port of sandboxd, the service that owns an engine (compose).")
     api_url: str = Field("", description="Where UI and CLI find the API; empty means this machine's.")
     allowed_hosts: list[str] = Field(["127.0.0.1", "localhost", "[::1]"], description="Values of Host and Origin that the API answers to.")
 
@@ -49,8 +49,8 @@ class Settings(BaseSettings):
     torch_index: str = Field("", description="Package index that has PyTorch's CPU wheels, where pip's own settings have none.")
 
     # Team.
-    max_task_chars: int = 20_000
-    max_upload_bytes: int = 20_000_000
+    max_task_chars: int = Field(20_000, ge=1, description="Longest task text, in characters.")
+    max_upload_bytes: int = Field(20_000_000, ge=1, description="Largest file that is taken, in bytes.")
     max_stalls: int = Field(3, ge=1, description="Turns without progress before a new plan is made.")
     max_replans: int = Field(2, ge=0, description="New plans before the run gives up.")
 
