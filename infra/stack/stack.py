@@ -1,0 +1,188 @@
+"""The verbs of the stack: `up`, `down`, `state`. What is running is known from records below `<home>/run`, never from names of processes."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.config import Settings
+from app.errors import SetupError
+from infra.lock import exclusive
+from infra.stack import ports
+from infra.stack.process import Record, command_line, read_record, start, stop
+from infra.stack.services import Service, environment
+
+REPORT_S = 10.0  # between two lines about something that still loads
+LOG_LINES = 12
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """One row of `keepsake status`. `state`: running, starting, not answering, died, stopped."""
+
+    service: str
+    state: str
+    address: str = ""
+    pid: int | None = None
+    memory_bytes: int = 0
+    seconds: float = 0.0
+
+
+class Stack:
+    """The services of one data directory. `say` takes lines of progress."""
+
+    def __init__(self, settings: Settings, services: Iterable[Service], say: Say) -> None:
+        self.settings = settings
+        self.services = list(services)
+        self._say = say
+
+    def up(self) -> None:
+        """Start what does not run yet and return when all of it is ready. Several calls at once wait for each other.
+
+        Raises SetupError: a port is taken, a service ended or did not become ready; what this call started is stopped again then.
+        """
+        with self._alone():
+            missing = [service for service in self.services if not self._runs_already(service)]
+            for service in missing:
+                self._require_ports(service)
+            started: list[Service] = []
+            try:
+                children = {}
+                for service in missing:
+                    started.append(service)
+                    children[service.name] = self._start(service)
+                self._wait(missing, children)
+            except BaseException as error:
+                if started:
+                    self._say(f"Stopping again what was started: {', '.join(s.name for s in reversed(started))}")
+                    self._end(reversed(started))
+                if isinstance(error, OSError):
+                    raise SetupError(f"A service could not be started: {error}", hint="`keepsake doctor` says what is missing.") from error
+                raise
+
+    def down(self) -> list[str]:
+        """Stop our own processes, last started first. Names of those that were there."""
+        with self._alone():
+            return self._end(reversed(self.services))
+
+    def state(self) -> list[State]:
+        return [self._state(service) for service in self.services]
+
+    def record(self, name: str) -> Record | None:
+        return read_record(self._path(name))
+
+    def log_path(self, name: str) -> Path:
+        return self.settings.log_dir / f"{name}.log"
+
+    def _alone(self):
+        return exclusive(self.settings.run_dir / "stack.lock", "Another keepsake command starts or stops services, waiting.")
+
+    def _path(self, name: str) -> Path:
+        return self.settings.run_dir / f"{name}.json"
+
+    def _runs_already(self, service: Service) -> bool:
+        record = self.record(service.name)
+        if record is None:
+            return False
+        if record.alive:
+            ready = "" if service.ready() else ", but does not answer just now"
+            self._say(f"{service.name:7} already runs{at(service.address)} (pid {record.pid}){ready}")
+            return True
+        if stop(record):
+            self._say(f"{service.name:7} had died; ended what it left behind")
+        return False
+
+    def _require_ports(self, service: Service) -> None:
+        for setting, port in service.ports.items():
+            if not ports.free(port, service.host):
+                raise SetupError(
+                    f"Port {port} for the {service.title} is taken ({ports.owner(port)}).",
+                    hint=f"Stop that program, or set {setting} to a free port.",
+                )
+
+    def _start(self, service: Service) -> "subprocess.Popen[bytes]":
+        record, child = start(
+            service.name,
+            service.command,
+            self.log_path(service.name),
+            environment=environment(self.settings),
+            directory=self.settings.home,
+            address=service.address,
+        )
+        record.save(self._path(service.name))
+        self._say(f"{service.name:7} starting (pid {record.pid})")
+        return child
+
+    def _wait(self, pending: list[Service], children: "dict[str, subprocess.Popen[bytes]]") -> None:
+        begun = time.monotonic()
+        report = begun + REPORT_S
+        pending = list(pending)
+        while pending:
+            for service in list(pending):
+                if (status := children[service.name].poll()) is not None:
+                    raise self._failure(service, f"ended with status {status} before it was ready")
+                if service.ready():
+                    pending.remove(service)
+                    self._say(f"{service.name:7} ready after {time.monotonic() - begun:.0f} s{at(service.address)}")
+                    self._keep_command(service)
+                elif time.monotonic() - begun > service.patience_s:
+                    raise self._failure(service, f"was not ready after {service.patience_s:.0f} s")
+            if pending and time.monotonic() > report:
+                report += REPORT_S
+                for service in pending:
+                    last = (tail(self.log_path(service.name), 1) or ["no output yet"])[0]
+                    self._say(f"{service.name:7} loading, {time.monotonic() - begun:.0f} s: {last[:110]}")
+            time.sleep(0.2)
+
+    def _keep_command(self, service: Service) -> None:
+        """A launcher may have become its server meanwhile: the record takes the command line that will stay."""
+        record = self.record(service.name)
+        if record and record.alive:
+            record.model_copy(update={"command": command_line(record.pid)}).save(self._path(service.name))
+
+    def _failure(self, service: Service, how: str) -> SetupError:
+        path = self.log_path(service.name)
+        said = "\n".join(f"    {line}" for line in tail(path, LOG_LINES))
+        return SetupError(
+            f"The {service.title} {how}. The end of its log:\n{said}",
+            hint=f"`keepsake doctor` says what is missing; the whole log is {path}.",
+        )
+
+    def _end(self, services: Iterable[Service]) -> list[str]:
+        ended = []
+        for service in services:
+            record = self.record(service.name)
+            if record and stop(record, service.grace_s):
+                ended.append(service.name)
+                self._say(f"{service.name:7} stopped")
+            self._path(service.name).unlink(missing_ok=True)
+        return ended
+
+    def _state(self, service: Service) -> State:
+        record = self.record(service.name)
+        if record is None:
+            return State(service.name, "stopped")
+        if not record.alive:
+            return State(service.name, "died", record.address)
+        seconds = (datetime.now(UTC) - record.started).total_seconds()
+        state = "running" if service.ready() else "starting" if seconds < service.patience_s else "not answering"
+        return State(service.name, state, record.address, record.pid, record.memory_bytes(), seconds)
+
+
+def at(address: str) -> str:
+    return f" at {address}" if address else ""
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last non-empty lines of a log, at most 64 KB of it."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 65_536))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-lines:]
