@@ -3,6 +3,7 @@
     KeepsakeError                     boundary   retryable
     ├── UserError                     user       no     the request itself is wrong; the message says how to mend it
     │   ├── InvalidInput                                 empty or oversized text, a bad value
+    │   │   └── TooLarge                                 a request body or upload over the limit
     │   ├── NotFound                                     no such task, run, file, approval
     │   ├── Conflict                                     decided already, wrong state, idempotency key reused
     │   └── Unauthorised                                 missing or wrong API key, foreign Host or Origin
@@ -65,6 +66,10 @@ class UserError(KeepsakeError):
 
 class InvalidInput(UserError):
     code, status = "invalid_input", 422
+
+
+class TooLarge(InvalidInput):
+    code, status = "too_large", 413
 
 
 class NotFound(UserError):

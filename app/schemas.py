@@ -73,6 +73,12 @@ class TaskCreate(BaseModel):
     budgets: Budgets = Field(default_factory=lambda: Budgets())  # type: ignore[call-arg]
 
 
+class Example(TaskCreate):
+    """A task that works at once, because what it needs is running."""
+
+    title: str
+
+
 class Task(TaskCreate):
     id: str
     created_at: datetime
@@ -92,6 +98,13 @@ class Run(BaseModel):
     answer: str | None = None
     refusal: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+
+
+class TaskStarted(BaseModel):
+    """A new task and its first run (None when it was created without one)."""
+
+    task: Task
+    run: Run | None = None
 
 
 class UploadedFile(BaseModel):

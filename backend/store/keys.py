@@ -1,0 +1,67 @@
+"""API keys `ks_<id>_<secret>`: only the SHA-256 of the 256-bit secret is stored."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from app.errors import SetupError
+from backend.database import Database
+from backend.tables import ApiKeyRow
+
+_SHAPE = re.compile(r"ks_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Keys:
+    """The keys that open the API."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def owner_of(self, key: str) -> str | None:
+        """Id of a valid key, None for any other text."""
+        match = _SHAPE.fullmatch(key)
+        if match is None:
+            return None
+        async with self.database.read() as session:
+            row = await session.get(ApiKeyRow, match[1])
+        return row.id if row is not None and hmac.compare_digest(row.digest, _digest(match[2])) else None
+
+    async def add(self, key: str) -> None:
+        """Make `key` valid. Raises SetupError when it has not the shape of ours."""
+        match = _SHAPE.fullmatch(key)
+        if match is None:
+            raise SetupError("The API key file holds no key of ours.", hint="Remove it; the next start makes a new one.")
+        async with self.database.write() as session:
+            row = await session.get(ApiKeyRow, match[1])
+            if row is None:
+                session.add(ApiKeyRow(id=match[1], digest=_digest(match[2])))
+            else:
+                row.digest = _digest(match[2])
+
+    async def ensure_file(self, path: Path) -> None:
+        """After this the file at `path` holds a valid key: the one already there, or a new one that only its owner can read."""
+        try:
+            key = path.read_text().strip()
+        except FileNotFoundError:
+            key = f"ks_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            except FileExistsError:  # another process starts in this moment
+                key = path.read_text().strip()
+            else:
+                with os.fdopen(handle, "w") as file:
+                    file.write(key + "\n")
+        except OSError as error:
+            raise SetupError(
+                f"The API key file cannot be read: {error.strerror}.", hint="Its owner must be the user of the API."
+            ) from error
+        if await self.owner_of(key) is None:
+            await self.add(key)
