@@ -62,13 +62,43 @@ def up(
         Stack(settings, wanted, say).up()
     except KeepsakeError as error:
         raise stop_with(error) from None
+    offer_examples(settings, wanted)
     addresses(wanted)
+
+
+def offer_examples(settings: Settings, wanted: Iterable[Service]) -> None:
+    """Once worlds and API run: the UI's example tasks. A stack without them is still a stack, so a failure is told and no more."""
+    from app.client import KeepsakeClient
+    from infra.stack.examples import offer
+
+    if not {"worlds", "api"} <= {service.name for service in wanted}:
+        return
+    try:
+        with KeepsakeClient.from_settings(settings) as client:
+            offer(settings, client)
+    except KeepsakeError as error:
+        say(f"The example tasks could not be offered: {error.message} {error.hint}")
 
 
 def addresses(wanted: Iterable[Service]) -> None:
     for service in wanted:
         if service.address:
             typer.echo(f"{service.title:26} {service.address}")
+
+
+@app.command()
+def serve(
+    base: Annotated[bool, typer.Option("--base", help="The untouched base, under its own name.")] = False,
+) -> None:
+    """Serve the embedded model alone, in the foreground."""
+    from infra.stack.serve import serve as serve_model
+
+    try:
+        good = serve_model(get_settings(), "base" if base else "production", say)
+    except KeepsakeError as error:
+        raise stop_with(error) from None
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -121,10 +151,10 @@ def logs(
     """Show a service's log."""
     settings = get_settings()
     try:
-        chosen(settings, [service])
+        [named] = chosen(settings, [service])
     except KeepsakeError as error:
         raise stop_with(error) from None
-    path = settings.log_dir / f"{service}.log"
+    path = Stack(settings, [named], say).log_path(named)
     if not path.is_file():
         say(f"{service} has no log yet: it was never started here.")
         raise typer.Exit(1)
@@ -138,3 +168,41 @@ def logs(
                 time.sleep(0.3)
         except KeyboardInterrupt:
             pass
+
+
+@app.command()
+def doctor(
+    before_install: Annotated[
+        bool, typer.Option(help="Only what a machine must offer before the set-up, and what will be downloaded.")
+    ] = False,
+) -> None:
+    """Say what is missing or wrong, and what to do about it. Exit code 1 if anything failed."""
+    from infra.stack import preflight
+    from infra.stack.doctor import examine
+
+    found = iter(preflight.checks(list(preflight.missing_parts(for_tests=False)))) if before_install else examine(get_settings())
+    colours = {preflight.OK: "green", preflight.WARN: "yellow", preflight.FAIL: "red"}
+    failed = False
+    for check in found:
+        failed |= check.level == preflight.FAIL
+        level, rest = str(check)[:4], str(check)[4:]
+        typer.echo(typer.style(level, fg=colours[check.level]) + rest)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("setup-model", hidden=True)
+def setup_model() -> None:
+    """Install the model server and build the weights, unless they are there (make setup)."""
+    from infra.serving_env import ensure_serving_env
+    from infra.weights.served import build_served
+
+    settings = get_settings()
+    if settings.model_url:
+        say(f"The model is {settings.model_url}; model server and weights are not installed.")
+        return
+    try:
+        ensure_serving_env(settings)
+        build_served(settings)
+    except KeepsakeError as error:
+        raise stop_with(error) from None

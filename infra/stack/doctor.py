@@ -23,7 +23,7 @@ from infra.stack import debian, endpoint, ports, preflight
 from infra.stack.preflight import FAIL, OK, WARN, Check
 from infra.stack.process import read_record
 from infra.stack.services import readiness, services
-from infra.weights.manifest import MANIFEST, WEIGHTS
+from infra.weights.served import weights_ready
 
 EXTRAS = ("agents", "backend", "ui", "worlds")
 PATIENCE_S = 20.0
@@ -117,11 +117,10 @@ def serving(settings: Settings) -> Iterator[Check]:
         yield Check(OK, "serving environment", str(serving_python(settings).parents[1]))
     else:
         yield Check(FAIL, "serving environment", "not built, or of another version", SETUP)
-    complete = sorted(p.parent for p in settings.weights_dir.glob(f"*/{MANIFEST}") if (p.parent / WEIGHTS).is_file())
-    if complete:
-        yield Check(OK, "weights", ", ".join(directory.name for directory in complete))
+    if weights_ready(settings):
+        yield Check(OK, "weights", "built")
     else:
-        yield Check(FAIL, "weights", f"none below {settings.weights_dir}", SETUP)
+        yield Check(FAIL, "weights", f"not built below {settings.weights_dir}", SETUP)
 
 
 def model(settings: Settings) -> Iterator[Check]:

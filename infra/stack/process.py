@@ -74,15 +74,10 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def start(
-    service: str, command: list[str], log: Path, *, environment: dict[str, str], directory: Path, address: str = ""
-) -> tuple[Record, "subprocess.Popen[bytes]"]:
-    """Start `command` in a session of its own, with stdout and stderr at the end of `log`. OSError if the program cannot be run.
-
-    The second value is only good for learning how it ended, while this process lives.
-    """
+def start(service: str, command: list[str], log: Path, *, environment: dict[str, str], directory: Path, address: str = "") -> Record:
+    """Start `command` in a session of its own, with stdout and stderr at the end of `log`. OSError if the program cannot be run."""
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mark = f"{service}-{secrets.token_hex(8)}"
+    mark = new_mark(service)
     with log.open("ab") as stream:
         stream.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {' '.join(command)}\n".encode())
         stream.flush()
@@ -95,19 +90,27 @@ def start(
             cwd=directory,
             start_new_session=True,
         )
-    # Popen returns after exec, so the command line is the program's own (a script's begins with its interpreter).
-    record = Record(
+    child.returncode = 0  # it is meant to outlive us: no warning from Popen's end
+    return record_of(service, child.pid, log, mark, address)
+
+
+def record_of(service: str, pid: int, log: Path, mark: str, address: str = "") -> Record:
+    """What identifies the running process `pid` from now on. A process that has ended already gets a record that names nobody."""
+    return Record(
         service=service,
-        pid=child.pid,
-        ticks=start_ticks(child.pid) or 0,
+        pid=pid,
+        ticks=start_ticks(pid) or 0,
         boot=boot_id(),
-        command=command_line(child.pid) or command,
+        command=command_line(pid),
         mark=mark,
         address=address,
         log=log,
         started=datetime.now(UTC),
     )
-    return record, child
+
+
+def new_mark(service: str) -> str:
+    return f"{service}-{secrets.token_hex(8)}"
 
 
 def stop(record: Record, patience_s: float = 10.0) -> bool:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,18 +13,26 @@ import httpx
 from pydantic import SecretStr
 
 from app.config import Settings
+from infra import serving_process
 
 NAMES = ("worlds", "model", "api", "worker", "ui")  # in order of start
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process of the stack. `ports` is setting to port; `address` is for a person; `ready` is asked until it says yes."""
+    """One process of the stack. `ports` is setting to port; `address` is for a person; `ready` is asked until it says yes.
+
+    Where a module of its own starts the process, `launch` does so instead of `command` and gives pid and log; `find` gives those of one that
+    another command of ours has started, which is then used and never stopped from here.
+    """
 
     name: str
     title: str
     command: list[str]
     ready: Callable[[], bool]
+    launch: Callable[[], tuple[int, Path]] | None = None
+    find: Callable[[], tuple[int, Path] | None] | None = None
+    stage: Callable[[str], str] | None = None  # what its log says of its progress, for a person
     ports: dict[str, int] = field(default_factory=dict)
     host: str = "127.0.0.1"
     address: str = ""
@@ -31,10 +40,16 @@ class Service:
     grace_s: float = 10.0
 
 
+@cache
+def client() -> httpx.Client:
+    """One for all probes: each new one would read the system's certificates, which costs more than the probe."""
+    return httpx.Client(timeout=2.0, follow_redirects=True, trust_env=False)
+
+
 def answers(url: str) -> bool:
     """Does `url` answer with success just now?"""
     try:
-        return httpx.get(url, timeout=2.0, follow_redirects=True, trust_env=False).is_success
+        return client().get(url).is_success
     except httpx.HTTPError:
         return False
 
@@ -51,7 +66,7 @@ def services(settings: Settings) -> dict[str, Service]:
         Service(
             name="worlds",
             title="example shop and tracker",
-            command=[sys.executable, "-m", "infra.stack.worlds"],
+            command=[keepsake, "worlds", "serve"],
             ready=lambda: answers(shop) and answers(tracker),
             ports={"KEEPSAKE_SHOP_PORT": settings.shop_port, "KEEPSAKE_TRACKER_PORT": settings.tracker_port},
             address=f"{shop} {tracker}",
@@ -59,11 +74,15 @@ def services(settings: Settings) -> dict[str, Service]:
         Service(
             name="model",
             title="model server",
-            command=[keepsake, "serve"],
+            command=[],
+            launch=lambda: launch_model(settings),
+            find=lambda: find_model(settings),
+            stage=model_stage,
             ready=lambda: answers(f"{model}/health"),
             ports={"KEEPSAKE_MODEL_PORT": settings.model_port},
             address=f"{model}/v1",
             patience_s=600.0,  # 30 to 90 s on two quiet cores
+            grace_s=serving_process.STOP_S,
         ),
         Service(
             name="api",
@@ -99,10 +118,26 @@ def services(settings: Settings) -> dict[str, Service]:
     return {service.name: service for service in every}
 
 
+def launch_model(settings: Settings) -> tuple[int, Path]:
+    """The model server, as benches and training start it too, so that each finds the other's."""
+    handle = serving_process.start(settings)
+    return handle.pid, handle.log
+
+
+def find_model(settings: Settings) -> tuple[int, Path] | None:
+    handle = serving_process.find(settings)
+    return (handle.pid, handle.log) if handle and handle.port == settings.model_port else None
+
+
+def model_stage(log: str) -> str:
+    """The last stage of the model server's start that its log tells of."""
+    return next((stage for mark, stage in reversed(serving_process.STAGES) if mark in log), "starts")
+
+
 def readiness(api_url: str) -> dict[str, str]:
     """The API's own checks by name; empty where it does not answer."""
     try:
-        answer = httpx.get(f"{api_url}/readyz", timeout=3.0, trust_env=False)
+        answer = client().get(f"{api_url}/readyz")
         return answer.json().get("checks", {})
     except (httpx.HTTPError, json.JSONDecodeError):
         return {}

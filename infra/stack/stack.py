@@ -1,8 +1,9 @@
 """The verbs of the stack: `up`, `down`, `state`. What is running is known from records below `<home>/run`, never from names of processes."""
 
-import subprocess
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,12 @@ from app.config import Settings
 from app.errors import SetupError
 from infra.lock import exclusive
 from infra.stack import ports
-from infra.stack.process import Record, command_line, read_record, start, stop
+from infra.stack.process import MARK, Record, command_line, new_mark, read_record, record_of, start, stop
 from infra.stack.services import Service, environment
 
-REPORT_S = 10.0  # between two lines about something that still loads
+LOOK_S = 0.3
+REPORT_S = 10.0  # between two looks at the log of something that still loads
+QUIET_S = 30.0  # without news it is mentioned this often
 LOG_LINES = 12
 
 Say = Callable[[str], None]
@@ -51,11 +54,10 @@ class Stack:
                 self._require_ports(service)
             started: list[Service] = []
             try:
-                children = {}
                 for service in missing:
                     started.append(service)
-                    children[service.name] = self._start(service)
-                self._wait(missing, children)
+                    self._start(service)
+                self._wait(missing)
             except BaseException as error:
                 if started:
                     self._say(f"Stopping again what was started: {', '.join(s.name for s in reversed(started))}")
@@ -72,11 +74,19 @@ class Stack:
     def state(self) -> list[State]:
         return [self._state(service) for service in self.services]
 
-    def record(self, name: str) -> Record | None:
-        return read_record(self._path(name))
+    def record(self, service: Service) -> Record | None:
+        """What is known of the service's process: our own record, or that of another command of ours that started it."""
+        if record := read_record(self._path(service.name)):
+            return record
+        if service.find and (found := service.find()):
+            pid, log = found
+            return record_of(service.name, pid, log, "", service.address)
+        return None
 
-    def log_path(self, name: str) -> Path:
-        return self.settings.log_dir / f"{name}.log"
+    def log_path(self, service: Service) -> Path:
+        """The log that the service writes now, or wrote last."""
+        record = self.record(service)
+        return record.log if record else self.settings.log_dir / f"{service.name}.log"
 
     def _alone(self):
         return exclusive(self.settings.run_dir / "stack.lock", "Another keepsake command starts or stops services, waiting.")
@@ -85,7 +95,7 @@ class Stack:
         return self.settings.run_dir / f"{name}.json"
 
     def _runs_already(self, service: Service) -> bool:
-        record = self.record(service.name)
+        record = self.record(service)
         if record is None:
             return False
         if record.alive:
@@ -104,48 +114,62 @@ class Stack:
                     hint=f"Stop that program, or set {setting} to a free port.",
                 )
 
-    def _start(self, service: Service) -> "subprocess.Popen[bytes]":
-        record, child = start(
-            service.name,
-            service.command,
-            self.log_path(service.name),
-            environment=environment(self.settings),
-            directory=self.settings.home,
-            address=service.address,
-        )
+    def _start(self, service: Service) -> None:
+        if service.launch is None:
+            record = start(
+                service.name,
+                service.command,
+                self.settings.log_dir / f"{service.name}.log",
+                environment=environment(self.settings),
+                directory=self.settings.home,
+                address=service.address,
+            )
+        else:
+            mark = new_mark(service.name)
+            with inherited(MARK, mark):
+                pid, log = service.launch()
+            record = record_of(service.name, pid, log, mark, service.address)
         record.save(self._path(service.name))
         self._say(f"{service.name:7} starting (pid {record.pid})")
-        return child
 
-    def _wait(self, pending: list[Service], children: "dict[str, subprocess.Popen[bytes]]") -> None:
+    def _wait(self, pending: list[Service]) -> None:
         begun = time.monotonic()
         report = begun + REPORT_S
+        told: dict[str, tuple[str, float]] = {}
         pending = list(pending)
         while pending:
             for service in list(pending):
-                if (status := children[service.name].poll()) is not None:
-                    raise self._failure(service, f"ended with status {status} before it was ready")
+                record = self.record(service)
+                if record is None or not record.alive:
+                    raise self._failure(service, "ended before it was ready")
                 if service.ready():
                     pending.remove(service)
                     self._say(f"{service.name:7} ready after {time.monotonic() - begun:.0f} s{at(service.address)}")
-                    self._keep_command(service)
+                    self._keep_command(record, service)
                 elif time.monotonic() - begun > service.patience_s:
                     raise self._failure(service, f"was not ready after {service.patience_s:.0f} s")
             if pending and time.monotonic() > report:
                 report += REPORT_S
                 for service in pending:
-                    last = (tail(self.log_path(service.name), 1) or ["no output yet"])[0]
-                    self._say(f"{service.name:7} loading, {time.monotonic() - begun:.0f} s: {last[:110]}")
-            time.sleep(0.2)
+                    now, progress = time.monotonic(), self._progress(service)
+                    if (last := told.get(service.name)) is None or last[0] != progress or now - last[1] > QUIET_S:
+                        self._say(f"{service.name:7} loading, {now - begun:.0f} s: {progress}")
+                        told[service.name] = (progress, now)
+            time.sleep(LOOK_S)
 
-    def _keep_command(self, service: Service) -> None:
+    def _progress(self, service: Service) -> str:
+        lines = tail(self.log_path(service), 2000)
+        if service.stage:
+            return service.stage("\n".join(lines))
+        return lines[-1][:110] if lines else "no output yet"
+
+    def _keep_command(self, record: Record, service: Service) -> None:
         """A launcher may have become its server meanwhile: the record takes the command line that will stay."""
-        record = self.record(service.name)
-        if record and record.alive:
-            record.model_copy(update={"command": command_line(record.pid)}).save(self._path(service.name))
+        if command := command_line(record.pid):
+            record.model_copy(update={"command": command}).save(self._path(service.name))
 
     def _failure(self, service: Service, how: str) -> SetupError:
-        path = self.log_path(service.name)
+        path = self.log_path(service)
         said = "\n".join(f"    {line}" for line in tail(path, LOG_LINES))
         return SetupError(
             f"The {service.title} {how}. The end of its log:\n{said}",
@@ -155,7 +179,7 @@ class Stack:
     def _end(self, services: Iterable[Service]) -> list[str]:
         ended = []
         for service in services:
-            record = self.record(service.name)
+            record = read_record(self._path(service.name))
             if record and stop(record, service.grace_s):
                 ended.append(service.name)
                 self._say(f"{service.name:7} stopped")
@@ -163,7 +187,7 @@ class Stack:
         return ended
 
     def _state(self, service: Service) -> State:
-        record = self.record(service.name)
+        record = self.record(service)
         if record is None:
             return State(service.name, "stopped")
         if not record.alive:
@@ -171,6 +195,16 @@ class Stack:
         seconds = (datetime.now(UTC) - record.started).total_seconds()
         state = "running" if service.ready() else "starting" if seconds < service.patience_s else "not answering"
         return State(service.name, state, record.address, record.pid, record.memory_bytes(), seconds)
+
+
+@contextmanager
+def inherited(name: str, value: str) -> Generator[None]:
+    """Processes that are started inside get this variable."""
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def at(address: str) -> str:

@@ -23,7 +23,7 @@ def started(tmp_path: Path) -> Iterator[list[Record]]:
 
 
 def run(tmp_path: Path, started: list[Record], code: str, service: str = "thing") -> Record:
-    record, _ = start(
+    record = start(
         service,
         [sys.executable, "-c", code],
         tmp_path / f"{service}.log",
