@@ -1,0 +1,173 @@
+"""From a browser decision to the canonical action that the gate judges, and back from the action to what is done.
+
+What an action *is* follows from the element, not from the decision's words: a link leads to its address, a submit sends its form. Whether an
+address may be opened is the gate's matter; here it is only brought into its one canonical form.
+"""
+
+import csv
+import io
+import re
+import secrets
+from typing import Any
+
+from pydantic import BaseModel
+
+from agents.roles import WebChoice
+from agents.web.locator import Locator
+from agents.web.screen.address import canonical
+from agents.web.screen.base import Element, PageView
+from agents.web.screen.words import clean, shorten
+from app.errors import InvalidInput
+from app.schemas import Action, Effect, Site
+
+AGENT = "web"
+_URL = 2000
+_TEXT = 20_000  # characters typed at once
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_USES = {
+    "click": ("link", "button", "check", "radio"),
+    "type": ("box",),
+    "select": ("select",),
+}
+
+
+class Deed(BaseModel):
+    """What `perform` needs of an action: verb, the element found by what was seen of it, and the page it was seen on."""
+
+    verb: str
+    page_url: str = ""
+    locator: Locator | None = None
+    text: str = ""
+    enter: bool = False
+
+    @classmethod
+    def of(cls, action: Action) -> "Deed":
+        """Read an action back. Raises InvalidInput for one that is none of ours."""
+        verb = action.kind.removeprefix("web.")
+        arguments: dict[str, Any] = dict(action.arguments)
+        if action.agent != AGENT or verb == action.kind:
+            raise InvalidInput(f"`{action.kind}` is no action of the browser.", hint="Send it to its own member.")
+        if verb in ("visit", "save_table"):
+            arguments["text"] = action.target
+        return cls.model_validate({"verb": verb, **{k: v for k, v in arguments.items() if k in cls.model_fields}})
+
+
+def to_action(choice: WebChoice, view: PageView | None, sites: list[Site]) -> Action:
+    """The canonical action of a choice on `view` (None before the first visit).
+
+    Raises InvalidInput for an unknown site, element, option, file name or verb: such a choice means nothing that could be judged.
+    """
+    if choice.verb == "visit":
+        url = address(choice.text, sites)
+        name = next((s.name for s in sites if s.name == choice.text.strip()), url)
+        return _action("visit", Effect.READ, url, {}, f"visit {name}")
+    if view is None:
+        raise InvalidInput(f"No page is open for `{choice.verb}`.", hint="Visit a site first.")
+    page = {"page_url": view.url}
+    if choice.verb in ("scroll", "back", "read"):
+        # A page that never loaded is nowhere: leaving it is no matter of its address.
+        return _action(choice.verb, Effect.READ, view.url if view.status else "", page, choice.verb)
+    if choice.verb == "save_table":
+        return _save_table(choice.text.strip(), view)
+    if choice.verb not in _USES:
+        raise InvalidInput(f"`{choice.verb[:40]}` is nothing a browser does.", hint=f"Use one of: visit, {', '.join(_USES)}, scroll, back.")
+    element = _element(choice, view)
+    arguments = {**page, "locator": Locator.of(view, element).model_dump(), "label": element.label}
+    if choice.verb == "click":
+        effect, target = _click(element, view)
+        return _action("click", effect, target, arguments, f"click {element.name}")
+    if choice.verb == "type":
+        if len(choice.text) > _TEXT:
+            raise InvalidInput(f"{len(choice.text)} characters are too many to type.", hint=f"At most {_TEXT}.")
+        effect, target = _send(element, view, choice.enter)
+        return _action("type", effect, target, {**arguments, "text": choice.text, "enter": choice.enter}, f"type {choice.text}")
+    option = _option(choice.text, element)
+    effect, target = _send(element, view, element.submits)
+    return _action("select", effect, target, {**arguments, "text": option}, f"select {option}")
+
+
+def address(text: str, sites: list[Site]) -> str:
+    """Address of a site's name or of an URL, in canonical form. Raises InvalidInput for anything else."""
+    text = text.strip()
+    for site in sites:
+        if site.name == text:
+            return canonical(site.url) or site.url
+    if len(text) > _URL or not _SCHEME.match(text) or any(c.isspace() or ord(c) < 32 for c in text):
+        names = ", ".join(s.name for s in sites) or "none"
+        raise InvalidInput(f"`{shorten(clean(text), 80)}` is neither a site of the task nor an address.", hint=f"Sites: {names}.")
+    url = canonical(text)
+    if not url:
+        raise InvalidInput(f"`{shorten(clean(text), 80)}` is a broken address.", hint="Write it as https://host/path.")
+    return url
+
+
+def as_csv(table: list[list[str]]) -> str:
+    """Rows of cells as CSV text (RFC 4180 quoting, newline line ends)."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(table)
+    return stream.getvalue()
+
+
+def _action(verb: str, effect: Effect, target: str, arguments: dict[str, Any], summary: str) -> Action:
+    return Action(
+        id=f"act_{secrets.token_hex(12)}",
+        agent=AGENT,
+        kind=f"web.{verb}",
+        effect=effect,
+        target=target,
+        arguments=arguments,
+        summary=shorten(clean(summary), 120),
+    )
+
+
+def _element(choice: WebChoice, view: PageView) -> Element:
+    element = view.element(choice.element) if choice.element is not None else None
+    if element is None:
+        raise InvalidInput(f"There is no element [{choice.element}] on the page.", hint="Use a number that the page shows.")
+    if element.kind not in _USES[choice.verb]:
+        raise InvalidInput(f"One cannot {choice.verb} `{element.label}`.", hint=f"{choice.verb} is for: {', '.join(_USES[choice.verb])}.")
+    if element.disabled:
+        raise InvalidInput(f"`{element.label}` is disabled.", hint="Use another element.")
+    return element
+
+
+def _click(element: Element, view: PageView) -> tuple[Effect, str]:
+    """Effect and target of a click: a link leads, a tick waits for its form, any other button may do anything."""
+    if element.kind == "link":
+        return Effect.READ, element.href
+    if element.kind == "button":
+        inside = element.form_method == "get"
+        sent = f"{element.form_method.upper()} {element.form_action}" if element.submits else view.url
+        return (Effect.READ if inside else Effect.WRITE), sent
+    return _send(element, view, element.submits)
+
+
+def _send(element: Element, view: PageView, sends: bool) -> tuple[Effect, str]:
+    """Effect and target of filling something in: local until it is sent; what is sent without a GET form may change anything."""
+    if not sends:
+        return Effect.READ, view.url
+    if not element.form_action:
+        return Effect.WRITE, view.url
+    effect = Effect.READ if element.form_method == "get" else Effect.WRITE
+    return effect, f"{element.form_method.upper()} {element.form_action}"
+
+
+def _option(text: str, element: Element) -> str:
+    """The option meant: exactly, or the only one that is equal or begins so when case is ignored."""
+    if text in element.options:
+        return text
+    wanted = clean(text).casefold()
+    for test in (str.__eq__, str.startswith):
+        found = [o for o in element.options if test(o.casefold(), wanted)] if wanted else []
+        if len(found) == 1:
+            return found[0]
+    raise InvalidInput(f"`{element.label}` has no option `{shorten(wanted, 60)}`.", hint=f"Options: {', '.join(element.options[:12])}.")
+
+
+def _save_table(path: str, view: PageView) -> Action:
+    if not path or len(path) > 200 or any(ord(c) < 32 for c in path):
+        raise InvalidInput("The table needs a file name.", hint="Such as tickets.csv.")
+    if not view.table:
+        raise InvalidInput("There is no table on this page.", hint="Open the page that shows it.")
+    arguments = {"page_url": view.url, "rows": len(view.table)}
+    return _action("save_table", Effect.WRITE, path, arguments, f"save table {path}")

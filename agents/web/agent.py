@@ -1,0 +1,168 @@
+"""The web member: looks at a page, decides one thing at a time, does it with the gate's permit, says where it is now."""
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agents.journal import ArtifactSink
+from agents.member import Answer, Observation
+from agents.roles import Roles, WebChoice, WebView
+from agents.safety.permit import Permit
+from agents.state import Block, TeamState, WorkStep
+from agents.web.actions import Deed, as_csv, to_action
+from agents.web.browser import Browser
+from agents.web.screen.base import PageView
+from agents.web.screen.excerpt import excerpt
+from agents.web.screen.words import shorten
+from agents.web.surface import BLANK, Allowed, Surface
+from app.config import Settings
+from app.errors import ElementMissing, InvalidInput
+from app.schemas import Action, Site
+
+UNTRUSTED = "untrusted:web"
+MAX_ACTIONS = 15  # of one block
+MAX_REPEATS = 3  # the same action on an unchanged page
+_MEMORY = "web"  # key in TeamState.memory and Block.scratch
+
+WriteFile = Callable[[str, str, Permit, Action], Awaitable[Any] | Any]
+
+
+class WebMember:
+    """See agents.member.Member. `write_file(path, text, permit, action)` puts a saved table into the workspace under its rules."""
+
+    name = "web"
+    description = "Opens the task's sites in a browser: reads pages, follows links, fills in forms, saves tables as CSV."
+
+    def __init__(
+        self,
+        settings: Settings,
+        sites: list[Site],
+        artifacts: ArtifactSink,
+        allowed: Allowed,
+        write_file: WriteFile,
+        surface: Surface | None = None,
+    ) -> None:
+        self.sites, self.artifacts, self.write_file = sites, artifacts, write_file
+        self.surface: Surface = surface or Browser(settings, allowed, [s.profile for s in sites if s.profile])
+
+    async def propose(self, state: TeamState, block: Block, roles: Roles) -> Action | Answer:
+        if len([s for s in block.steps if s.action]) >= MAX_ACTIONS:
+            return Answer(f"gave up after {MAX_ACTIONS} actions", failed=True)
+        view = await self._look(state)
+        shown = excerpt(view, block.instruction) if view else None
+        choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
+        if choice.verb == "answer":
+            return Answer(choice.text)
+        try:
+            action = to_action(choice, view, self.sites)
+        except InvalidInput as error:
+            return Answer(error.message, failed=True)
+        if _repeats(block, action, view) >= MAX_REPEATS:
+            return Answer(f"{action.summary}: {MAX_REPEATS} times without a change", failed=True)
+        return action
+
+    async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:
+        """See Member. Raises ElementMissing when the page is not the one the action was chosen on."""
+        permit.check(action)
+        deed = Deed.of(action)
+        await self.surface.open(state.memory.get(_MEMORY))
+        view = None if deed.verb == "visit" else await self._look(state)
+        if deed.verb == "save_table":
+            return await self._save_table(deed, view, action, permit)
+        await self._do(deed, view)
+        view = await self._look(state)
+        state.memory[_MEMORY] = await self.surface.memory()
+        return await self._observe(deed, view, block)
+
+    async def look_again(self, state: TeamState, action: Action) -> str:
+        memory = state.memory.get(_MEMORY, {})
+        if not await self.surface.open(memory) and memory.get("url"):
+            await self.surface.restore(memory)  # an open page may be older than what has happened
+        view = await self._look(state)
+        if view is None:
+            return "No page is open."
+        words = state.block.instruction if state.block else ""
+        shown = excerpt(view, f"{words} {action.summary}", max_text=6, max_elements=0)
+        return f"{_place(view)} It says: {' / '.join(shown.text) or 'nothing'}."
+
+    async def close(self) -> None:
+        await self.surface.close()
+
+    async def _look(self, state: TeamState) -> PageView | None:
+        """The page now, in a browser brought back to where the run was; None before the first visit."""
+        await self.surface.open(state.memory.get(_MEMORY))
+        view = await self.surface.read()
+        return None if view.url == BLANK and not view.problem else view
+
+    async def _do(self, deed: Deed, view: PageView | None) -> None:
+        surface = self.surface
+        if deed.verb == "visit":
+            await surface.visit(deed.text)
+            return
+        if view is None or (deed.page_url and view.url != deed.page_url):
+            raise ElementMissing(f"The page is no longer {deed.page_url}.", hint="Read the page again.")
+        if deed.verb == "scroll":
+            await surface.scroll()
+        elif deed.verb == "back":
+            await surface.back()
+        elif deed.locator is not None:
+            number = deed.locator.find(view).id
+            if deed.verb == "click":
+                await surface.click(number)
+            elif deed.verb == "type":
+                await surface.type(number, deed.text, deed.enter)
+            else:
+                await surface.select(number, deed.text)
+
+    async def _save_table(self, deed: Deed, view: PageView | None, action: Action, permit: Permit) -> Observation:
+        if view is None or view.url != deed.page_url or not view.table:
+            raise ElementMissing(f"The page with the table, {deed.page_url}, is not open.", hint="Open it again.")
+        text = as_csv(view.table)
+        written = self.write_file(deed.text, text, permit, action)
+        if inspect.isawaitable(written):
+            await written
+        data = text.encode()
+        artifact = await self.artifacts.save(deed.text, "text/csv", data)
+        entry = {"artifact_id": artifact, "name": deed.text, "media_type": "text/csv", "size": len(data)}
+        cut = " The page was too large to read whole, rows may be missing." if view.truncated else ""
+        text = f"Saved {len(view.table)} rows of {len(view.table[0])} columns as {deed.text}.{cut}"
+        return Observation(text, labels=[UNTRUSTED], url=view.url, artifacts=[entry])
+
+    async def _observe(self, deed: Deed, view: PageView | None, block: Block) -> Observation:
+        notes = self.surface.notes()
+        place = _place(view)
+        sentences = [place, *[n for n in notes if view is None or n != view.problem]]
+        if deed.verb == "read" and view is not None:
+            sentences.append(" / ".join(excerpt(view, block.instruction, max_elements=0).text))
+        picture = await self.surface.screenshot()
+        screenshot = None
+        if picture is not None:
+            screenshot = await self.artifacts.save(f"screen-{block.number}-{len(block.steps) + 1}.jpg", "image/jpeg", picture)
+        ok = view is None or view.status != 0
+        return Observation(" ".join(sentences), ok=ok, labels=[UNTRUSTED], screenshot=screenshot, url=view.url if view else None)
+
+
+def _place(view: PageView | None) -> str:
+    """One or two sentences: where one is now, and what is wrong with the page."""
+    if view is None:
+        return "No page is open."
+    if view.status == 0:
+        return f"{shorten(view.url, 200)} was not opened. {view.problem}"
+    failed = f" The server answered {view.status}." if view.status >= 400 else ""
+    problem = f" {view.problem}" if view.problem else ""
+    return f"Now on {shorten(view.title, 100) or 'a page without a title'}, {shorten(view.url, 200)}.{failed}{problem}"
+
+
+def _history(steps: list[WorkStep]) -> list[str]:
+    """`visit shop`, `type copper kettle`; what went wrong is said."""
+    return [s.summary if s.ok else f"{s.summary}: {shorten(s.observation, 100)}" for s in steps]
+
+
+def _repeats(block: Block, action: Action, view: PageView | None) -> int:
+    """How often this very action has now been proposed on this very page; counted in the block's scratch."""
+    page = view.model_dump_json() if view else ""
+    key = hashlib.sha256(f"{action.digest}{page}".encode()).hexdigest()[:16]
+    seen: dict[str, int] = block.scratch.setdefault(_MEMORY, {})
+    seen[key] = seen.get(key, 0) + 1
+    return seen[key]

@@ -1,0 +1,393 @@
+"""Debian's Chromium through Playwright as a Surface: one context per run, nothing opened but the task's sites, no fixed sleeps."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from playwright.async_api import BrowserContext, ElementHandle, Error, Page, Route, ViewportSize
+from playwright.async_api import StorageState as PlaywrightState
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from agents.web import storage
+from agents.web.chromium import Lease, lease_chromium
+from agents.web.egress import Egress
+from agents.web.locator import Locator
+from agents.web.screen.address import canonical
+from agents.web.screen.base import Element, PageView
+from agents.web.screen.control import PASSWORD
+from agents.web.screen.dom import DomParser
+from agents.web.surface import (
+    BLANK,
+    INCOMPLETE_FORM,
+    NO_WAY_BACK,
+    Allowed,
+    Input,
+    Memory,
+    Notes,
+    blocked,
+    download,
+    empty,
+    fill_in,
+    origin,
+    same_document,
+    silent,
+    slow,
+    unfilled,
+    unfinished,
+)
+from agents.web.tabs import Rest, Tabs
+from app.config import Settings
+from app.errors import BrowserUnavailable, ElementMissing, NavigationFailed
+
+_VIEWPORT = ViewportSize(width=1280, height=800)
+_ACT_MS = 3000  # an element that cannot be used by then is covered or never stops moving
+_SHOT_MS = 5000
+_SHOT_BYTES = 100_000
+_SHOT_QUALITIES = (60, 40, 20, 5)
+_TRIES = 3  # readings of a page that moves on while it is read
+_REFUSED_BY_FORM = "(node) => !!node.form && !node.form.noValidate && !node.formNoValidate && node.form.matches(':invalid')"
+
+
+class Browser:
+    """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions."""
+
+    def __init__(self, settings: Settings, allowed: Allowed, profiles: list[str] | None = None) -> None:
+        self.settings, self.allowed, self.profiles = settings, allowed, profiles or []
+        self._lease: Lease | None = None
+        self._egress: Egress | None = None
+        self._context: BrowserContext | None = None
+        self._tabs: Tabs | None = None
+        self._parser: DomParser | None = None
+        self._failed: PageView | None = None  # shown instead of the page until the next step
+        self._problem = ""
+        self._turned_away: list[str] = []  # addresses, since the last notes
+        self._storage = ""
+        self._state: storage.StorageState = {}
+        self._inputs: list[Input] = []
+        self._notes = Notes()
+
+    # Opening and closing
+
+    async def open(self, memory: dict[str, Any] | None = None) -> bool:
+        """See Surface. Raises BrowserUnavailable without a Chromium, NotFound for a profile that is not there."""
+        if self._lease is not None and self._lease.alive and self._context is not None:
+            return False
+        await self.close()
+        kept = Memory.model_validate(memory or {})
+        self._state = self._stored(kept.storage)
+        self._storage = kept.storage
+        self._lease = await lease_chromium(self.settings)
+        try:
+            await self._open_context()
+        except Error as error:
+            await self.close()
+            raise NavigationFailed(f"The browser broke down: {_first_line(error)}", hint="Try again.") from error
+        if kept.url:
+            await self.restore(kept.model_dump())
+        return True
+
+    def _stored(self, name: str) -> storage.StorageState:
+        state = storage.load_session(self.settings, name) if name else None
+        if name and state is None:
+            self._notes.add("The browser's session was lost; it starts anew.")
+        return state or storage.load_profiles(self.settings, self.profiles)
+
+    async def _open_context(self) -> None:
+        assert self._lease is not None
+        self._egress = Egress(self.allowed, self._turned_away.append)
+        self._context = await self._lease.browser.new_context(
+            storage_state=cast(PlaywrightState, self._state),
+            proxy={"server": await self._egress.start(), "bypass": "<-loopback>"},
+            viewport=_VIEWPORT,
+            service_workers="block",
+            accept_downloads=False,
+            locale="en-US",
+        )
+        await self._context.route("**/*", self._filter)
+        self._tabs = Tabs(self._context, self._notes, self._inputs.clear)
+        await self._tabs.current()
+
+    async def close(self) -> None:
+        """See Surface. The last browser of a process takes Chromium with it."""
+        context, self._context = self._context, None
+        egress, self._egress = self._egress, None
+        lease, self._lease = self._lease, None
+        self._tabs = self._parser = self._failed = None
+        if context is not None:
+            await _quietly(context.close())
+        if egress is not None:
+            await egress.close()
+        if lease is not None:
+            await lease.close()
+
+    async def _filter(self, route: Route) -> None:
+        """First filter: what is not among the task's sites is never sent. The page that wanted it stays as it is."""
+        if self.allowed(route.request.url):
+            await _quietly(route.continue_())
+        else:
+            self._turned_away.append(route.request.url)
+            await _quietly(route.abort("aborted"))
+
+    def _blocked(self) -> list[str]:
+        """Addresses turned away that a page asked for; the browser's own attempts (form descriptions, say) are nobody's concern."""
+        asked = self._tabs.origins if self._tabs is not None else set()
+        return [url for url in self._turned_away if origin(url) in asked or not url.startswith("http")]
+
+    # Reading
+
+    async def read(self) -> PageView:
+        """See Surface."""
+        if self._failed is not None:
+            return self._failed
+        tabs = self._ready()
+        page = await tabs.current()
+        for _ in range(_TRIES):
+            page = await tabs.current()
+            if page.url.startswith("chrome-error:"):
+                return self._fail(silent(tabs.failed or BLANK), tabs.failed or BLANK)
+            if self._parser is None or self._parser.page is not page:
+                self._parser = DomParser(page)
+            try:
+                view = await asyncio.wait_for(self._parser.read(tabs.status.get(page, 200)), self.settings.page_timeout_s)
+            except TimeoutError:
+                return await self._give_up(page)
+            except Error:  # it moved on while it was read
+                await tabs.rest(self.settings.page_timeout_s)
+                continue
+            view.problem = self._problem
+            return view
+        return self._fail(unfinished(page.url), page.url)
+
+    def notes(self) -> list[str]:
+        """See Surface."""
+        for url in self._blocked():
+            self._notes.add(blocked(url))
+        self._turned_away.clear()
+        return self._notes.drain()
+
+    async def screenshot(self) -> bytes | None:
+        """See Surface."""
+        if self._failed is not None or self._tabs is None:
+            return None
+        page = await self._tabs.current()
+        for quality in _SHOT_QUALITIES:
+            try:
+                data = await page.screenshot(type="jpeg", quality=quality, timeout=_SHOT_MS)
+            except Error:
+                return None
+            if len(data) <= _SHOT_BYTES:
+                return data
+        return None
+
+    # Moving
+
+    async def visit(self, url: str) -> None:
+        """See Surface. An address outside the task's sites is not opened, and the view says so."""
+        url = canonical(url) or url
+        tabs = self._begin()
+        if not url.startswith(("http://", "https://")) or not self.allowed(url):
+            self._notes.add(blocked(url))
+            self._fail(blocked(url), url)
+            return
+        page = await tabs.current()
+        try:
+            await page.goto(url, wait_until="commit", timeout=self.settings.page_timeout_s * 1000)
+        except PlaywrightTimeout:
+            await self._stop(url)
+        except Error as error:
+            self._fail(self._why(url, error), url)
+        else:
+            await self._rest()
+
+    async def back(self) -> None:
+        """See Surface. A page that failed to load is left first; a window without a past is closed."""
+        failed = self._failed
+        tabs = self._begin()
+        page = await tabs.current()
+        if failed is not None and not page.url.startswith("chrome-error:"):
+            return
+        try:
+            if await tabs.depth() < 2:
+                if not await tabs.close_current():
+                    self._notes.add(NO_WAY_BACK)
+                return
+            await page.go_back(wait_until="commit", timeout=self.settings.page_timeout_s * 1000)
+        except PlaywrightTimeout:
+            await self._stop(page.url)
+            return
+        except Error as error:
+            self._fail(self._why(page.url, error), page.url)
+            return
+        await self._rest()
+
+    async def scroll(self) -> None:
+        """See Surface: one window's height down."""
+        page = await self._begin().current()
+        await _quietly(page.mouse.wheel(0, _VIEWPORT["height"] - 100))
+        await self._rest()
+
+    # Using elements
+
+    async def click(self, number: int) -> None:
+        """See Surface."""
+        element, handle = await self._element(number)
+        tabs = self._begin()
+        page = await tabs.current()
+        if element.kind in ("check", "radio"):
+            await self._act(element, lambda: _tick(handle))
+        else:
+            await self._act(element, lambda: handle.click(timeout=_ACT_MS))
+        if element.kind in ("check", "radio"):
+            self._remember(element, "" if element.kind == "check" and element.value else "on")
+        if element.submits or (element.kind == "link" and not same_document(element.href, page.url)):
+            await tabs.headstart()
+        if element.submits and not tabs.started and await _quietly(handle.evaluate(_REFUSED_BY_FORM)):
+            self._notes.add(INCOMPLETE_FORM)
+        await self._rest()
+
+    async def type(self, number: int, text: str, enter: bool = False) -> None:
+        """See Surface. What stood in the box is replaced."""
+        element, handle = await self._element(number)
+        tabs = self._begin()
+        await self._act(element, lambda: handle.fill(text, timeout=_ACT_MS))
+        if element.value != PASSWORD and not await _quietly(handle.evaluate("(node) => node.type === 'password'")):
+            self._remember(element, text)
+        if enter:
+            await self._act(element, lambda: handle.press("Enter", timeout=_ACT_MS))
+            if element.form_action:
+                await tabs.headstart()
+                if not tabs.started and await _quietly(handle.evaluate(_REFUSED_BY_FORM)):
+                    self._notes.add(INCOMPLETE_FORM)
+        await self._rest()
+
+    async def select(self, number: int, option: str) -> None:
+        """See Surface. Raises ElementMissing for an option that is not offered."""
+        element, handle = await self._element(number)
+        assert self._parser is not None
+        index = self._parser.option(number, option)
+        tabs = self._begin()
+        await self._act(element, lambda: handle.select_option(index=index, timeout=_ACT_MS))
+        self._remember(element, option)
+        if element.submits:
+            await tabs.headstart()
+        await self._rest()
+
+    async def _element(self, number: int) -> tuple[Element, ElementHandle]:
+        if self._parser is None or self._parser.reading is None or self._failed is not None:
+            raise ElementMissing(f"There is no element [{number}]: no page was read.", hint="Read the page first.")
+        element = self._parser.reading.view.element(number)
+        if element is None:
+            raise ElementMissing(f"There is no element [{number}] on the page.", hint="Read the page again.")
+        try:
+            return element, await self._parser.handle(number)
+        except Error as error:  # its document is gone
+            raise ElementMissing(f"`{element.label}` is gone: the page has moved on.", hint="Read the page again.") from error
+
+    async def _act(self, element: Element, deed: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await deed()
+        except PlaywrightTimeout as error:
+            raise ElementMissing(f"`{element.label}` cannot be used: something covers it.", hint="Read the page again.") from error
+        except Error as error:
+            if "closed" not in error.message:  # a click may close its own window
+                raise ElementMissing(f"`{element.label}` cannot be used: {_first_line(error)}", hint="Read the page again.") from error
+
+    def _remember(self, element: Element, value: str) -> None:
+        assert self._parser is not None and self._parser.reading is not None
+        locator = Locator.of(self._parser.reading.view, element)
+        self._inputs[:] = [i for i in self._inputs if i.locator != locator]
+        self._inputs.append(Input(locator=locator, value=value))
+
+    # Memory
+
+    async def memory(self) -> dict[str, Any]:
+        """See Surface. Cookies and local storage go to a file of the run, rewritten when they have changed."""
+        if self._context is None or self._tabs is None:
+            return {}
+        url = self._failed.url if self._failed is not None else (await self._tabs.current()).url
+        state: Any = await _quietly(self._context.storage_state())
+        if state is not None and state != self._state:
+            self._storage = self._storage or storage.new_session()
+            storage.save_session(self.settings, self._storage, state)
+            self._state = state
+        return Memory(url="" if url == BLANK else url, storage=self._storage, inputs=self._inputs).model_dump()
+
+    async def restore(self, memory: dict[str, Any]) -> None:
+        """See Surface: load the address (always by GET) and fill in what was filled in. What cannot be is a note."""
+        kept = Memory.model_validate(memory)
+        await self.visit(kept.url)
+        for name in await fill_in(self, list(kept.inputs)):
+            self._notes.add(unfilled(name))
+
+    # Waiting
+
+    def _ready(self) -> Tabs:
+        if self._tabs is None:
+            raise BrowserUnavailable("The browser is not open.", hint="Open it first.")
+        return self._tabs
+
+    def _begin(self) -> Tabs:
+        tabs = self._ready()
+        tabs.begin()
+        self._failed, self._problem = None, ""
+        return tabs
+
+    async def _rest(self) -> None:
+        tabs = self._ready()
+        ended = await tabs.rest(self.settings.page_timeout_s)
+        page = await tabs.current()
+        if ended == Rest.HUNG:
+            await self._give_up(page)
+        elif ended == Rest.LATE and tabs.loading:
+            await self._stop(tabs.loading)
+        elif ended == Rest.LATE:
+            self._problem = unfinished(page.url)
+        await tabs.settle_popups()
+
+    async def _stop(self, url: str) -> None:
+        """Stop waiting for `url`; the page before it stays below the failed view."""
+        tabs = self._ready()
+        tabs.begin()
+        page = await tabs.current()
+        try:
+            await asyncio.wait_for(_quietly(page.evaluate("window.stop()")), 2)
+        except TimeoutError:
+            await _quietly(page.close())
+        self._fail(slow(url, self.settings.page_timeout_s), url)
+
+    async def _give_up(self, page: Page) -> PageView:
+        """Leave a page whose scripts never end."""
+        url = page.url
+        await _quietly(page.close())
+        return self._fail(slow(url, self.settings.page_timeout_s), url)
+
+    def _fail(self, problem: str, url: str) -> PageView:
+        self._failed = PageView(url=url, title="", status=0, problem=problem)
+        return self._failed
+
+    def _why(self, url: str, error: Error) -> str:
+        if "Download is starting" in error.message:
+            return download(url)
+        if "ERR_ABORTED" not in error.message:
+            return silent(url)
+        turned_away = self._blocked()
+        return blocked(turned_away[-1]) if turned_away else empty(url)
+
+
+async def _tick(handle: ElementHandle) -> None:
+    try:
+        await handle.click(timeout=_ACT_MS / 3)
+    except PlaywrightTimeout:  # the box itself is often invisible behind its drawing
+        await handle.dispatch_event("click")
+
+
+async def _quietly(awaitable: Awaitable[Any]) -> Any:
+    """The result, or None when the page, context or browser it belongs to is gone."""
+    try:
+        return await awaitable
+    except Error:
+        return None
+
+
+def _first_line(error: Error) -> str:
+    return error.message.splitlines()[0][:200]
