@@ -38,15 +38,15 @@ $(MAIN): requirements/main.txt pyproject.toml
 	@$(PYTHON) -m infra.stack.debian
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Python environment: installing $$(grep -c == requirements/main.txt) pinned packages" >&2
-	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/main.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) install -qq --require-hashes --no-deps -r requirements/main.txt
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup-dev: $(DEV)
 
 $(DEV): $(MAIN) requirements/dev.txt
 	@$(PYTHON) -m infra.stack.debian --for-tests
-	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	@$(PIP) install -qq --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
 run: setup ## set up, start everything, do one task with the embedded model, and leave the stack up

@@ -55,15 +55,21 @@ def up(
     """Start example worlds, model server, API, worker and UI; return when they answer."""
     settings = get_settings()
     try:
-        wanted = chosen(settings, only)
-        if not only and (not model or settings.model_url):
-            wanted = [service for service in wanted if service.name != "model"]
-            say(f"model   is the endpoint {settings.effective_model_url}")
+        wanted = chosen(settings, only) if only else whole(settings, model)
         Stack(settings, wanted, say).up()
     except KeepsakeError as error:
         raise stop_with(error) from None
     offer_examples(settings, wanted)
     addresses(wanted)
+
+
+def whole(settings: Settings, model: bool = True) -> list[Service]:
+    """Every service; without the model server where the model is somebody else's."""
+    wanted = chosen(settings, None)
+    if model and not settings.model_url:
+        return wanted
+    say(f"model   is the endpoint {settings.effective_model_url}")
+    return [service for service in wanted if service.name != "model"]
 
 
 def offer_examples(settings: Settings, wanted: Iterable[Service]) -> None:
@@ -168,6 +174,37 @@ def logs(
                 time.sleep(0.3)
         except KeyboardInterrupt:
             pass
+
+
+@app.command()
+def demo(
+    leave_up: Annotated[bool, typer.Option("--leave-up", help="Leave running what was started, and print its addresses.")] = False,
+) -> None:
+    """Start everything, do one task on the example shop, and stop what was started. The last line is one JSON object.
+
+    Exit code 0 if it ran to its end; whether the task is solved is the object's word.
+    """
+    from app.client import KeepsakeClient
+    from infra.stack.demo import play
+
+    settings = get_settings()
+    wanted = whole(settings)
+    stack = Stack(settings, wanted, say)
+    started: list[str] = []
+    try:
+        started = stack.up()
+        offer_examples(settings, wanted)
+        with KeepsakeClient.from_settings(settings) as client:
+            result = play(settings, client, typer.echo).as_json()
+    except KeepsakeError as error:
+        typer.echo(json.dumps({"solved": False, "error": error.as_payload()}))
+        raise stop_with(error) from None
+    finally:
+        if not leave_up:
+            stack.down(started)
+    if leave_up:
+        addresses(wanted)
+    typer.echo(json.dumps(result))
 
 
 @app.command()

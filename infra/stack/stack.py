@@ -43,8 +43,8 @@ class Stack:
         self.services = list(services)
         self._say = say
 
-    def up(self) -> None:
-        """Start what does not run yet and return when all of it is ready. Several calls at once wait for each other.
+    def up(self) -> list[str]:
+        """Start what does not run yet and return the names of it when all is ready. Several calls at once wait for each other.
 
         Raises SetupError: a port is taken, a service ended or did not become ready; what this call started is stopped again then.
         """
@@ -65,11 +65,13 @@ class Stack:
                 if isinstance(error, OSError):
                     raise SetupError(f"A service could not be started: {error}", hint="`keepsake doctor` says what is missing.") from error
                 raise
+        return [service.name for service in missing]
 
-    def down(self) -> list[str]:
-        """Stop our own processes, last started first. Names of those that were there."""
+    def down(self, names: Iterable[str] | None = None) -> list[str]:
+        """Stop our own processes (those of `names` only), last started first. Names of those that were there."""
+        wanted = None if names is None else set(names)
         with self._alone():
-            return self._end(reversed(self.services))
+            return self._end(s for s in reversed(self.services) if wanted is None or s.name in wanted)
 
     def state(self) -> list[State]:
         return [self._state(service) for service in self.services]
