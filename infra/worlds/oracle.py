@@ -226,7 +226,7 @@ def _place_order(view: WebView, page: PageView, match: re.Match[str]) -> str:
         rows = [row for row in page.table[1:] if row]
         wrong = next((row[0] for row in rows if row[0] != item or row[1] != count), None)
         return _click(page, "button", f"Remove {wrong}" if wrong else "Place order")
-    if _did(view, "Add to cart") > _did(view, "link Cart") and page.title != "Cart":
+    if _did(view, "Add to cart") > _did(view, "click Cart") and page.title != "Cart":
         return _click(page, "link", "Cart")
     box = _named(page, "box", "Quantity")
     if page.title == item and box:
@@ -235,7 +235,7 @@ def _place_order(view: WebView, page: PageView, match: re.Match[str]) -> str:
 
 
 def _file_ticket(view: WebView, page: PageView, match: re.Match[str]) -> str:
-    if _did(view, "button Submit"):  # never file twice
+    if _did(view, "click Submit"):  # never file twice
         return "answer: ticket filed"
     box = _named(page, "box", "Title")
     if box is None:

@@ -9,6 +9,7 @@ TOKENS = 350  # estimated tokens of an excerpt, all its lines together
 _LINE = 120
 _VALUE = 60
 _OPTIONS = 8
+_ECHO = -1000  # score of a line that only says what an element says already: never shown
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 _STOP = frozenset(
     _WORD.findall(
@@ -32,7 +33,8 @@ def excerpt(view: PageView, instruction: str, max_text: int = 14, max_elements: 
     wanted = stems(instruction) - _STOP
     lines = [_window(line, wanted) for line in view.text]
     elements = [_shown(e, wanted) for e in view.elements]
-    texts = _ranked(_line_scores(view, wanted))[:max_text]
+    scores = _line_scores(view, wanted)
+    texts = [place for place in _ranked(scores) if scores[place] > _ECHO][:max_text]
     things = _ranked(_element_scores(view, wanted))[:max_elements]
     room = TOKENS - sum(estimate(line) for line in _head(view))
     kept_lines, kept_elements = set(), set()
@@ -115,7 +117,7 @@ def _line_scores(view: PageView, wanted: set[str]) -> list[int]:
             score += 5 * len(stems(view.text[place - 1]) & wanted)  # the price below the name
         following = view.text[place + 1] if place + 1 < len(view.text) else ""
         if echoes[place] and (following in names or not _FACT.search(following)):
-            score -= 12  # the element says it already
+            score = _ECHO
         scores.append(score)
     _raise_headers(view.text, scores)
     return scores
