@@ -1,0 +1,91 @@
+"""What the server is given: the base, or the base with the newest production delta; built once."""
+
+import sys
+
+import pytest
+
+from app.config import Settings
+from app.errors import SetupError
+from infra.weights import served
+from infra.weights.manifest import WEIGHTS, write_manifest
+from infra.weights.served import build_served, served_name, weights_ready
+from tests.infra.weights.tensors import tiny_llama, write
+from tests.infra.weights.test_shipped import entry
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """A home whose base is a tiny model; building anything with torch would fail the test."""
+    settings = Settings(home=tmp_path, model_name="keepsake-135m")
+    base = settings.weights_dir / "base"
+    base.mkdir(parents=True)
+    write(base / WEIGHTS, tiny_llama(1))
+    monkeypatch.setattr(served, "WEIGHTS_SHA256", write_manifest(base, "tiny", {}).weights)
+    monkeypatch.setattr(served, "newest_production", lambda: None)
+    monkeypatch.setattr(served, "ensure_serving_env", lambda settings: pytest.fail("built the environment"))
+    return settings
+
+
+def stand_in(tmp_path, program):
+    """An interpreter that runs `program` whatever it is asked to run."""
+    path = tmp_path / "python"
+    path.write_text(f"#!{sys.executable}\nimport sys\n{program}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_two_variants_have_names_of_their_own(settings):
+    assert served_name(settings, "production") == "keepsake-135m"
+    assert served_name(settings, "base") == "keepsake-135m-base"
+
+
+def test_without_a_production_delta_the_base_is_served_and_it_is_said(settings, capsys):
+    assert build_served(settings) == settings.weights_dir / "base"
+    assert "no production delta is shipped" in capsys.readouterr().err
+    assert weights_ready(settings)
+
+
+def test_a_missing_base_is_not_ready(tmp_path):
+    assert not weights_ready(Settings(home=tmp_path), "base")
+
+
+def test_a_delta_is_applied_once_and_older_ones_make_room(settings, tmp_path, monkeypatch):
+    delta = entry(tmp_path, "first-team")
+    monkeypatch.setattr(served, "newest_production", lambda: delta)
+    monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
+    (settings.weights_dir / "served" / "old-000000000000").mkdir(parents=True)
+    program = f"""
+from pathlib import Path
+from infra.weights.manifest import Manifest
+asked = dict(zip(sys.argv[4::2], sys.argv[5::2]))
+assert sys.argv[1:4] == ["-m", "infra.weights.delta", "apply"], sys.argv
+out = Path(asked["--out"])
+out.mkdir(parents=True)
+(out / "{WEIGHTS}").write_bytes(b"x")
+manifest = Manifest(name="first-team", weights="{delta.rebuilt}", tensors={{}}, files={{}})
+(out / "manifest.json").write_text(manifest.model_dump_json())
+"""
+    assert not weights_ready(settings)
+    directory = build_served(settings, python=stand_in(tmp_path, program))
+    assert directory.name == f"first-team-{delta.rebuilt[:12]}"
+    assert [path.name for path in directory.parent.iterdir()] == [directory.name]
+    assert weights_ready(settings)
+    assert build_served(settings) == directory  # with no interpreter at all: nothing is built
+
+
+def test_the_error_of_the_program_with_torch_comes_back_typed(settings, tmp_path, monkeypatch):
+    delta = entry(tmp_path, "first-team")
+    monkeypatch.setattr(served, "newest_production", lambda: delta)
+    monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
+    program = 'sys.stderr.write("error: wrong base: abc\\nhint: build it again\\n"); sys.exit(1)'
+    with pytest.raises(SetupError, match="wrong base: abc") as error:
+        build_served(settings, python=stand_in(tmp_path, program))
+    assert error.value.hint == "build it again"
+
+
+def test_a_program_that_dies_without_a_word_of_ours_is_named(settings, tmp_path, monkeypatch):
+    delta = entry(tmp_path, "first-team")
+    monkeypatch.setattr(served, "newest_production", lambda: delta)
+    monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
+    with pytest.raises(SetupError, match=r"infra\.weights\.delta failed: MemoryError"):
+        build_served(settings, python=stand_in(tmp_path, "raise MemoryError"))
