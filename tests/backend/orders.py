@@ -28,7 +28,10 @@ def open_shop() -> Iterator[Orders]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text = self.rfile.read(int(self.headers["Content-Length"]))
+            if not text:
+                return  # killed in the middle of its request: no order
+            body = json.loads(text)
             orders.made.append((body["item"], body["action"]))
             self.send_response(201)
             self.send_header("Content-Length", "0")

@@ -118,7 +118,8 @@ def upgrade() -> None:
     sa.Column('sha256', sqlmodel.sql.sqltypes.AutoString(), nullable=False),
     sa.Column('created_at', backend.tables.UtcDateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], name=op.f('fk_artifacts_run_id_runs'), ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_artifacts'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_artifacts')),
+    sa.UniqueConstraint('run_id', 'name', 'sha256', name=op.f('uq_artifacts_run_id_name_sha256'))
     )
     with op.batch_alter_table('artifacts', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_artifacts_run_id'), ['run_id'], unique=False)
