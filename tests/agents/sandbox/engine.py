@@ -51,6 +51,15 @@ def running_engine(directory: Path) -> Iterator[Engine]:
     finally:
         daemon.terminate()
         daemon.wait(30)
+        clean(directory)
+
+
+def clean(directory: Path) -> None:
+    """Remove the engine's directories, and first the mounts that dockerd leaves there (its own network namespace)."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((mount for mount in mounts if Path(mount).is_relative_to(directory)), reverse=True):
+        subprocess.run(["umount", mount], check=True)
+    shutil.rmtree(directory)
 
 
 def image_archive() -> Path:
