@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes the image of the Docker sandbox where no registry answers: a minimal Debian with python3, as a tar archive.
 #
-#   infra/images/sandbox.sh ARCHIVE.tar          needs root and debootstrap; about a minute or two, 160 MB
+#   infra/images/sandbox.sh ARCHIVE.tar          needs root and debootstrap; about two minutes, 120 MB
 #   docker import ARCHIVE.tar keepsake-sandbox   and then KEEPSAKE_SANDBOX_IMAGE=keepsake-sandbox
 #
 # Where a registry answers, infra/images/sandbox.Dockerfile on python:3.11-slim does the same.
 # The mirror and the release are the ones this machine's own apt uses.
 set -eu
 
-archive=$1
+archive=$(realpath -m "${1:?give the archive to write}")
 command -v debootstrap >/dev/null || { echo "sandbox.sh: install debootstrap first" >&2; exit 3; }
 [ "$(id -u)" = 0 ] || { echo "sandbox.sh: debootstrap needs root" >&2; exit 3; }
 
