@@ -1,0 +1,69 @@
+"""Everything that waits for a person, over all runs."""
+
+import streamlit as st
+
+from app.errors import KeepsakeError
+from app.schemas import Approval, ApprovalKind
+from ui.parts.api import api, pending_approvals, task_of
+from ui.parts.callout import callout, show_error
+from ui.parts.gate import approval_card
+from ui.parts.links import run_link
+from ui.parts.words import agent_look, ago
+
+
+def page() -> None:
+    try:
+        waiting = pending_approvals()
+    except KeepsakeError as error:
+        show_error(error, "The approvals cannot be listed", key="approvals")
+        return
+    if not waiting:
+        callout("good", "Nothing waits for you", "Runs that ask for a decision appear here by themselves.", key="none")
+    for number, approval in enumerate(waiting):
+        with st.container(key=f"approval-{approval.id}", gap="xsmall"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.caption(f"asked {ago(approval.created_at)}", width="content")
+                run_link(approval.run_id, "Open its run")
+            with st.container(key=f"for-{approval.id}"):
+                st.text(task_text(approval.run_id))
+            if approval.kind == ApprovalKind.PLAN:
+                plan_card(approval)
+            elif approval.action and approval_card(approval.id, approval.kind, approval.action, approval.reason, shortcut=number == 0):
+                st.rerun()
+    watch([a.id for a in waiting])
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def task_text(run_id: str) -> str:
+    """What the run is for."""
+    return task_of(api().run(run_id).task_id).text[:300]
+
+
+def plan_card(approval: Approval) -> None:
+    """A plan is edited on its run's page; here it is shown."""
+    with st.container(key=f"ask-{approval.id}", gap="xsmall"):
+        st.subheader("A plan waits for you", anchor=False)
+        for number, step in enumerate(approval.plan or [], 1):
+            look = agent_look(str(step.get("agent", "")))
+            with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+                st.markdown(f"**{number}**", width=18)
+                st.text(str(step.get("instruction", "")), width="stretch")
+                st.badge(look.name, icon=look.icon, color=look.colour)
+        run_link(approval.run_id, "Review it on its run's page", icon=":material/checklist:")
+
+
+@st.fragment(run_every=2.0)
+def watch(drawn: list[str]) -> None:
+    """Redraw the page when something new waits or something was decided elsewhere; what is being typed stays."""
+    try:
+        now = [a.id for a in pending_approvals()]
+    except KeepsakeError as error:
+        show_error(error, "The list is not up to date", key="watch")
+        return
+    if now != drawn:
+        st.rerun()
+
+
+st.title("Approvals", anchor=False)
+st.caption("The team stands still until you decide. Each answer holds for exactly the action shown.")
+page()

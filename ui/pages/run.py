@@ -1,0 +1,92 @@
+"""One run, live: `?run=ID`. A fragment fetches events once a second and redraws what moves; what a person types into stays untouched.
+
+The fixed parts (outcome, decision, question, controls) are drawn by the page itself and change only when the run's stage does.
+"""
+
+import streamlit as st
+
+from app.errors import KeepsakeError
+from app.schemas import Action, ApprovalKind, RunStatus
+from ui.parts.browser_view import browser_card
+from ui.parts.callout import callout, show_error
+from ui.parts.charts import memory_card
+from ui.parts.feed import Feed, open_feed
+from ui.parts.gate import approval_card, gate_card
+from ui.parts.head import head, title
+from ui.parts.ledger import facts_card, next_line
+from ui.parts.links import RUNS
+from ui.parts.notices import notices_card
+from ui.parts.outcome import outcome
+from ui.parts.plan import plan_card, plan_editor
+from ui.parts.talk import controls, question_card, said, steer_box
+from ui.parts.trail import trail
+
+
+def page(run_id: str) -> None:
+    try:
+        feed = open_feed(run_id)
+    except KeepsakeError as error:
+        show_error(error, "This run cannot be shown", key="run")
+        st.page_link(RUNS, label="All runs", icon=":material/list_alt:")
+        return
+    status = feed.run.status
+    with st.container(key="run-top", horizontal=True, vertical_alignment="top", gap="medium"):
+        with st.container(width="stretch"):
+            title(feed)
+        controls(feed)
+    top = st.container(gap="small", key="run-head")
+    if status.ended:
+        outcome(feed)
+    elif status in {RunStatus.AWAITING_APPROVAL, RunStatus.AWAITING_INPUT}:
+        decision(feed)
+    body = st.container(key="run-body")
+    if not status.ended and status != RunStatus.AWAITING_INPUT:
+        steer_box(feed)
+    st.fragment(live, run_every=None if status.ended else 1.0)(feed, feed.stage, top, body)
+
+
+def decision(feed: Feed) -> None:
+    """What the run waits for. A decision is sent once; the page then follows the run again."""
+    if feed.run.status == RunStatus.AWAITING_INPUT:
+        question_card(feed)
+        return
+    for number, pending in enumerate(feed.view.pending_approvals):
+        identity, kind = pending["approval_id"], ApprovalKind(pending["kind"])
+        if kind == ApprovalKind.PLAN:
+            done = plan_editor(identity, pending.get("plan") or [], feed.members)
+        else:
+            done = approval_card(identity, kind, Action(**pending["action"]), pending.get("reason", ""), shortcut=number == 0)
+        if done:
+            feed.refresh()
+            st.rerun()
+
+
+def live(feed: Feed, drawn: tuple[str, str, bool], top: st.delta_generator.DeltaGenerator, body: st.delta_generator.DeltaGenerator) -> None:
+    """What moves. `drawn` is the stage the fixed parts were drawn for; when the run has left it, the whole page is drawn anew."""
+    feed.refresh(within_s=0.5)
+    if feed.stage != drawn:
+        st.rerun()
+    with top:
+        head(feed)
+    with body:
+        view = feed.view
+        left, right = st.columns([8, 5], gap="medium")
+        with left:
+            plan_card(view)
+            next_line(view)
+            trail(view)
+        with right, st.container(key="run-side"):
+            browser_card(view)
+            memory_card(view)
+            facts_card(view)
+            gate_card(view)
+            notices_card(view)
+            said(feed)
+
+
+run_id = st.query_params.get("run", "")
+if run_id:
+    page(run_id)
+else:
+    callout("info", "No run chosen", "Open one from the list of runs, or start a new task.", key="none")
+    st.page_link(RUNS, label="All runs", icon=":material/list_alt:")

@@ -1,0 +1,18 @@
+"""The addresses of the pages: the one place that knows where they are."""
+
+import streamlit as st
+
+NEW_TASK = "pages/new_task.py"
+RUN = "pages/run.py"
+RUNS = "pages/runs.py"
+APPROVALS = "pages/approvals.py"
+
+
+def run_link(run_id: str, label: str = "Open the run", icon: str = ":material/arrow_forward:") -> None:
+    """A link to a run's page; it can be copied, bookmarked and sent. `label` is Markdown and must be ours."""
+    st.page_link(RUN, label=label, icon=icon, query_params={"run": run_id})
+
+
+def go_to_run(run_id: str) -> None:
+    """Leave for a run's page. Ends the script run."""
+    st.switch_page(RUN, query_params={"run": run_id})
