@@ -11,7 +11,7 @@ from agents.web.surface import BLANK, Notes, download, origin
 _PAGES = 5
 _QUIET_MS = 100  # a page with scripts is at rest when nothing has changed for this long
 _BOUND_MS = 2000  # ... and is taken as it is after this long
-_HUNG_S = 2.0  # a page that does not run our script for this long is busy with its own
+_HUNG_S = 2.0  # more than our script's own bound, before a page counts as busy with its own
 _HEADSTART_S = 0.5  # within this time after a click on a link a request for it has begun, or a script has kept it
 
 # Resolves to the document's readyState when it is at rest or the bound is reached. Watches only.
@@ -92,7 +92,7 @@ class Tabs:
             page = await self.current()
             bound = min(_BOUND_MS, left * 1000)
             try:
-                state = await asyncio.wait_for(page.evaluate(_REST, [_QUIET_MS, bound]), bound / 1000 + _HUNG_S)
+                state = await asyncio.wait_for(page.evaluate(_REST, [_QUIET_MS, bound]), max(left, bound / 1000 + _HUNG_S))
             except TimeoutError:
                 return Rest.HUNG
             except Error:  # the document was replaced meanwhile, or the page closed

@@ -14,6 +14,8 @@ _SCRIPT = Path(__file__).with_name("walk.js").read_text(encoding="utf-8")
 _CONFIG = {
     "skip": sorted(raw.SKIP),
     "block": sorted(raw.BLOCK),
+    "opens": sorted(raw.OPENS),
+    "closes": sorted(raw.CLOSES),
     "pre": sorted(raw.PRE),
     "region": sorted(raw.REGION),
     "void": sorted(raw.VOID),

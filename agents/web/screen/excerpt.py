@@ -91,7 +91,7 @@ def _stem(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     for ending in ("ing", "ed"):
-        if len(word) > len(ending) + 3 and word.endswith(ending):
+        if len(word) >= len(ending) + 3 and word.endswith(ending):
             return word[: -len(ending)]
     if len(word) > 4 and word.endswith(("ches", "shes", "sses", "xes")):
         return word[:-2]
@@ -167,7 +167,8 @@ def _shown(element: Element, wanted: set[str]) -> Element:
     """The element with its options cut to those that matter, the chosen one and their neighbours."""
     if len(element.options) <= _OPTIONS:
         return element
-    matches = [i for i, option in enumerate(element.options) if stems(option) & wanted]
+    common = [len(stems(option) & wanted) for option in element.options]
+    matches = [i for i, found in enumerate(common) if found and found == max(common)]
     chosen = [i for i, option in enumerate(element.options) if option == element.value]
     centres = matches or chosen or [0]
     by_distance = sorted(

@@ -34,12 +34,13 @@ SKIP = _tags(
     "script style template noscript head title meta link base object embed param audio video canvas map area datalist source track "
     "colgroup col option optgroup noframes noembed rp"
 )
-# Tags that begin and end a line.
+# Tags that begin and end a line; those of tables do so by their own records.
 BLOCK = _tags(
-    "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hgroup hr html iframe legend li listing main menu nav ol p plaintext pre search section summary table tbody "
-    "td tfoot th thead tr ul xmp"
+    "address article aside blockquote body br caption center details dialog dir div dl fieldset figcaption figure footer form "
+    "h1 h2 h3 h4 h5 h6 header hgroup hr html iframe legend li listing main menu nav ol p plaintext pre search section summary ul xmp"
 )
+# A term and its description share a line: the first begins one, the second ends it.
+OPENS, CLOSES = _tags("dt"), _tags("dd")
 PRE = _tags("pre listing xmp plaintext")
 REGION = _tags("nav footer")
 VOID = _tags("input select textarea")

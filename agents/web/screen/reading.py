@@ -176,8 +176,8 @@ class _Builder:
 
     # Tables
 
-    def _table(self, _: Record) -> None:
-        self._break()
+    def _table(self, record: Record) -> None:
+        self._block(record)
         if self.open_grids:
             self.open_grids[-1].layout = True
         if self.rows and not self.rows[-1].broken:
@@ -186,16 +186,16 @@ class _Builder:
         self.grids.append(grid)
         self.open_grids.append(grid)
 
-    def _end_table(self, _: Record) -> None:
-        self._break()
+    def _end_table(self, record: Record) -> None:
+        self._block(record)
         self.open_grids.pop()
 
-    def _row(self, _: Record) -> None:
-        self._break()
+    def _row(self, record: Record) -> None:
+        self._block(record)
         self.rows.append(_Row())
 
-    def _end_row(self, _: Record) -> None:
-        self._break()
+    def _end_row(self, record: Record) -> None:
+        self._block(record)
         row = self.rows.pop()
         grid = self.open_grids[-1] if self.open_grids else Grid()
         if row.broken:
@@ -214,7 +214,7 @@ class _Builder:
             self.lines += cell.lines
 
     def _cell(self, record: Record) -> None:
-        self._break()
+        self._block(record)
         if self.rows:
             _, header, columns, rows = record
             self.rows[-1].cells.append(Cell(bool(header), table.span(columns), table.span(rows)))
@@ -222,8 +222,8 @@ class _Builder:
                 self.open_grids[-1].headed = True
             self.rows[-1].in_cell = True
 
-    def _end_cell(self, _: Record) -> None:
-        self._break()
+    def _end_cell(self, record: Record) -> None:
+        self._block(record)
         if self.rows:
             self.rows[-1].in_cell = False
 

@@ -9,7 +9,23 @@ from lxml.etree import ParserError  # ty: ignore[import-not-found] - a compiled 
 
 from agents.web.screen.address import absolute
 from agents.web.screen.base import PageView
-from agents.web.screen.raw import BLOCK, CONTROLS, NODES, PART, PRE, REGION, ROLES, SENDING, SKIP, TEXT, VOID, Control, Record
+from agents.web.screen.raw import (
+    BLOCK,
+    CLOSES,
+    CONTROLS,
+    NODES,
+    OPENS,
+    PART,
+    PRE,
+    REGION,
+    ROLES,
+    SENDING,
+    SKIP,
+    TEXT,
+    VOID,
+    Control,
+    Record,
+)
 from agents.web.screen.reading import Reading, build
 
 Element = lxml.html.HtmlElement
@@ -58,6 +74,9 @@ class _Walk:
         stack: list[Record | tuple[Element | str, str]] = [["/doc"]]
         if body is not None:
             stack.append((body, ""))
+        # Without a body tag libxml2 leaves newer tags, such as nav, in the head; what belongs there is skipped anyway.
+        head = self.root.find("head")
+        stack += [(child, "") for child in reversed(head if head is not None else [])]
         while stack:
             item = stack.pop()
             if isinstance(item, list):
@@ -79,6 +98,11 @@ class _Walk:
         put = self.records.append
         if tag in BLOCK:
             put(["block"])
+            stack.append(["block"])
+        if tag in OPENS:
+            put(["block"])
+        if tag in CLOSES:
+            put(["text", " ", ""])
             stack.append(["block"])
         for name, fields in _frames(el, tag):
             put([name, *fields])

@@ -2,7 +2,7 @@
 // and for each the number of controls before its own document. Reads only: nothing in the page is changed.
 (config) => {
   const skip = new Set(config.skip), blocks = new Set(config.block), pres = new Set(config.pre), regions = new Set(config.region);
-  const voids = new Set(config.void), roles = new Set(config.roles);
+  const voids = new Set(config.void), roles = new Set(config.roles), opens = new Set(config.opens), closes = new Set(config.closes);
   const out = [], nodes = [], starts = [];
   let left = config.nodes, cut = false;
   const clean = (text) => String(text ?? "").slice(0, config.text).replace(/[\x1c-\x1f]/g, " ");
@@ -110,10 +110,12 @@
     const style = el.ownerDocument.defaultView?.getComputedStyle(el);
     if (!style || hidden(el, tag, style)) return;
     const block = blocks.has(tag);
-    const soft = !block && style.display !== "inline" && style.display !== "contents";
+    const soft = !block && !opens.has(tag) && !closes.has(tag) && style.display !== "inline" && style.display !== "contents";
     const close = [];
     const open = (name, ...fields) => { put(name, ...fields); close.push("/" + name); };
     if (block) { put("block"); close.push("block"); }
+    if (opens.has(tag)) put("block");
+    if (closes.has(tag)) { put("text", " ", ""); close.push("block"); }
     if (soft) { put("soft"); close.push("soft"); }
     if (regions.has(tag)) open("region");
     if (tag === "table") open("table");

@@ -61,7 +61,7 @@ first   line
         <div role="textbox" aria-label="Write">text inside</div><div contenteditable="true" title="Edit me">some <b>words</b></div>
         <div onclick="go()">Card of <b>something</b></div><div onclick="go()">Holds <a href="/x">a link</a></div><p>Text with <button>a button</button> inside</p>
         <div role="tab" aria-disabled="true">Tab</div><label for="nothing">Label of nothing</label><label>Loose label</label></body>""",
-    "quirks": """<title>Quirks<body><p>one<p>two<li>loose<table><tr><td>x<td>y<tr><td>1<td>2</table><b>bold<i>both</b>italic</i> &unknown; &amp<a href=/a>A</a
+    "quirks": """<title>Quirks</title><body><p>one<p>two<li>loose<table><tr><td>x<td>y<tr><td>1<td>2</table><b>bold<i>both</b>italic</i> &unknown; &amp<a href=/a>A</a
         ><a href='/b'>B</a><font>old</font><center>middle</center>""",
     "empty": "",
     "frameless": "<title>Nothing</title><body></body>",
