@@ -34,7 +34,7 @@ setup-train: $(MAIN) ## the training environment, .venv-train
 	@$(BIN)/python -m infra.training.environment
 
 $(MAIN): requirements/main.txt pyproject.toml
-	@$(PYTHON) -m infra.stack.preflight $(if $(filter test check,$(MAKECMDGOALS)),--for-tests)
+	@$(PYTHON) -m infra.stack.preflight --quiet $(if $(filter test check,$(MAKECMDGOALS)),--for-tests)
 	@$(PYTHON) -m infra.stack.debian
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Python environment: installing $$(grep -c == requirements/main.txt) pinned packages" >&2

@@ -28,13 +28,6 @@ def say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def stop_with(error: KeepsakeError) -> typer.Exit:
-    typer.secho(error.message, fg="red", err=True)
-    if error.hint:
-        typer.echo(error.hint, err=True)
-    return typer.Exit(2 if isinstance(error, InvalidInput) else 1)
-
-
 def chosen(settings: Settings, only: Iterable[str] | None) -> list[Service]:
     """The named services in order of start; all of them when none is named. Raises InvalidInput for a name that is none."""
     every = services(settings)
@@ -54,11 +47,8 @@ def up(
 ) -> None:
     """Start example worlds, model server, API, worker and UI; return when they answer."""
     settings = get_settings()
-    try:
-        wanted = chosen(settings, only) if only else whole(settings, model)
-        Stack(settings, wanted, say).up()
-    except KeepsakeError as error:
-        raise stop_with(error) from None
+    wanted = chosen(settings, only) if only else whole(settings, model)
+    Stack(settings, wanted, say).up()
     offer_examples(settings, wanted)
     addresses(wanted)
 
@@ -99,11 +89,7 @@ def serve(
     """Serve the embedded model alone, in the foreground."""
     from infra.stack.serve import serve as serve_model
 
-    try:
-        good = serve_model(get_settings(), "base" if base else "production", say)
-    except KeepsakeError as error:
-        raise stop_with(error) from None
-    if not good:
+    if not serve_model(get_settings(), "base" if base else "production", say):
         raise typer.Exit(1)
 
 
@@ -111,11 +97,7 @@ def serve(
 def down(only: Only = None) -> None:
     """Stop what `up` started, and nothing else."""
     settings = get_settings()
-    try:
-        ended = Stack(settings, chosen(settings, only), say).down()
-    except KeepsakeError as error:
-        raise stop_with(error) from None
-    if not ended:
+    if not Stack(settings, chosen(settings, only), say).down():
         say("Nothing runs.")
 
 
@@ -156,10 +138,7 @@ def logs(
 ) -> None:
     """Show a service's log."""
     settings = get_settings()
-    try:
-        [named] = chosen(settings, [service])
-    except KeepsakeError as error:
-        raise stop_with(error) from None
+    [named] = chosen(settings, [service])
     path = Stack(settings, [named], say).log_path(named)
     if not path.is_file():
         say(f"{service} has no log yet: it was never started here.")
@@ -198,7 +177,7 @@ def demo(
             result = play(settings, client, typer.echo).as_json()
     except KeepsakeError as error:
         typer.echo(json.dumps({"solved": False, "error": error.as_payload()}))
-        raise stop_with(error) from None
+        raise
     finally:
         if not leave_up:
             stack.down(started)
@@ -238,8 +217,5 @@ def setup_model() -> None:
     if settings.model_url:
         say(f"The model is {settings.model_url}; model server and weights are not installed.")
         return
-    try:
-        ensure_serving_env(settings)
-        build_served(settings)
-    except KeepsakeError as error:
-        raise stop_with(error) from None
+    ensure_serving_env(settings)
+    build_served(settings)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from app import terminal
 from app.client import KeepsakeClient
 from app.config import Settings
 from app.events import EventType, RunView, reduce_event
 from app.schemas import Budgets, Policy, Site, TaskCreate
-from infra.stack import trail
 from infra.worlds.base import Check, WorldState, WorldTask
 from infra.worlds.demo import CATALOGUE
 from infra.worlds.families.lookup import PriceGoal
@@ -77,7 +77,7 @@ def watch(client: KeepsakeClient, run_id: str, say: Callable[[str], None]) -> Ru
     view = RunView()
     for event in client.stream(run_id):
         reduce_event(view, event)
-        for line in trail.lines(event):
+        for line in terminal.lines(event):
             say(line)
         if event.type == EventType.RUN_WAITING:
             say("The run waits for a person, and the demo has none: cancelling it.")

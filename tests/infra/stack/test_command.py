@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.config import Settings, get_settings
+from app.errors import InvalidInput
 from infra.stack import command
 from infra.stack.services import NAMES, services
 
@@ -24,8 +25,8 @@ def invoke(*arguments: str):
 
 def test_an_unknown_service_is_refused_with_the_known_ones() -> None:
     result = invoke("up", "--only", "api,databse")
-    assert result.exit_code == 2
-    assert "There is no service `databse`" in result.output and "worker" in result.output
+    assert isinstance(result.exception, InvalidInput)
+    assert "There is no service `databse`" in result.exception.message and "worker" in result.exception.hint
 
 
 def test_services_start_in_one_order_however_they_are_named(tmp_path: Path) -> None:

@@ -1,17 +1,15 @@
-"""The demo judges by the world, prints a trail that cannot steer a terminal, and never waits for a person."""
+"""The demo judges by the world, and never waits for a person."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from app.config import Settings
 from app.events import Event, EventType
 from backend.blobs import Blobs
 from backend.workspaces import Workspaces
-from infra.stack import demo, trail
+from infra.stack import demo
 from infra.worlds.base import Order, OrderLine, WorldState
 from infra.worlds.demo import examples
 
@@ -66,44 +64,3 @@ def test_a_run_that_waits_for_a_person_is_cancelled_and_that_is_said() -> None:
     view = demo.watch(Scripted(), "run_1", said.append)  # type: ignore[arg-type]
     assert view.status == "cancelled"
     assert any("cancelling" in line for line in said)
-
-
-def test_the_trail_shows_plan_gate_memento_and_answer() -> None:
-    action = {"id": "a", "agent": "web", "kind": "web.visit", "effect": "read", "target": "http://x", "summary": "visit shop"}
-    story = [
-        (EventType.TASK_LEDGER, {"revision": 1, "plan": [{"number": 1, "agent": "web", "instruction": "find the price"}]}),
-        (EventType.BLOCK_OPENED, {"block": 1, "instruction": "find the price"}),
-        (EventType.ACTION_PROPOSED, {"block": 1, "action": action}),
-        (EventType.GATE_DECIDED, {"block": 1, "action_id": "a", "verdict": "allow", "reason": "a granted site", "rule": "r"}),
-        (EventType.ACTION_DONE, {"block": 1, "action_id": "a", "observation": "\nCopper Kettle\n34.50", "seconds": 0.4}),
-        (EventType.MEMENTO, {"block": 1, "text": "It costs 34.50.", "block_tokens": 120, "memento_tokens": 9}),
-        (EventType.RUN_FINISHED, {"status": "succeeded", "answer": "241.50"}),
-    ]
-    shown = "\n".join(line for seq, (kind, payload) in enumerate(story, 1) for line in trail.lines(event(seq, kind, payload, "web")))
-    for part in (
-        "1. web    find the price",
-        "visit shop",
-        "gate: allowed, a granted site",
-        "got: Copper Kettle (0.4 s)",
-        "It costs 34.50.",
-        "120 tokens become 9",
-    ):
-        assert part in shown
-    assert shown.endswith("Succeeded: 241.50")
-
-
-@pytest.mark.parametrize("kind", list(EventType))
-def test_every_kind_of_event_has_lines_or_none(kind: EventType) -> None:
-    payload = {
-        "plan": [], "revision": 1, "instruction": "i", "kind": "answer", "text": "t", "action": {"kind": "k", "target": "x"}, "verdict": "ask",
-        "reason": "r", "observation": "", "seconds": 1.0, "error": {}, "block_tokens": 1, "memento_tokens": 1, "status": "failed",
-    }  # fmt: skip
-    assert all(isinstance(line, str) for line in trail.lines(event(1, kind, payload)))
-
-
-def test_a_page_cannot_steer_the_terminal() -> None:
-    nasty = "\x1b[2J\x1b]0;owned\x07Price\r\n34.50\u202e"
-    [line] = trail.lines(event(1, EventType.ACTION_DONE, {"observation": nasty, "seconds": 0.1}))
-    assert all(c.isprintable() for c in line)
-    assert "Price" in line
-    assert len(trail.short("x" * 10_000)) == trail.WIDTH
