@@ -17,6 +17,11 @@ SOURCES := app agents backend infra ui tests
 # Only what a stamp is older than is installed again.
 MAIN := $(VENV)/.installed-main
 DEV := $(VENV)/.installed-dev
+TRAIN := .venv-train/.installed
+
+# PyTorch is no part of a lock: its builds for CPU and CUDA have the same name, and the CPU's come from an index of their own.
+TORCH := torch==2.13.0$(if $(shell command -v nvidia-smi),,+cpu)
+TORCH_INDEX := $(if $(KEEPSAKE_TORCH_INDEX),--extra-index-url $(KEEPSAKE_TORCH_INDEX))
 
 .PHONY: help setup setup-app setup-dev setup-model setup-train run demo test check lint format types imports lock readme clean clean-data
 
@@ -30,8 +35,7 @@ setup-app: $(MAIN) ## the same without the embedded model (for an outside endpoi
 setup-model: $(MAIN)
 	@$(BIN)/keepsake setup-model
 
-setup-train: $(MAIN) ## the training environment, .venv-train
-	@$(BIN)/python -m infra.training.environment
+setup-train: $(TRAIN) ## the training environment, .venv-train
 
 $(MAIN): requirements/main.txt pyproject.toml
 	@$(PYTHON) -m infra.stack.preflight --quiet $(if $(filter test check,$(MAKECMDGOALS)),--for-tests)
@@ -47,6 +51,16 @@ setup-dev: $(DEV)
 $(DEV): $(MAIN) requirements/dev.txt
 	@$(PYTHON) -m infra.stack.debian --for-tests
 	@$(PIP) install -qq --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(TRAIN): requirements/train.txt pyproject.toml
+	@$(PYTHON) -m infra.stack.preflight --quiet
+	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	@echo "Training environment: installing $(TORCH) and $$(grep -c == requirements/train.txt) pinned packages" >&2
+	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input $(TORCH_INDEX) $(TORCH) || { \
+		echo "pip could not install $(TORCH). Set KEEPSAKE_TORCH_INDEX to a package index that has PyTorch's CPU wheels, and run it again." >&2; exit 1; }
+	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps -r requirements/train.txt
+	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: setup ## set up, start everything, do one task with the embedded model, and leave the stack up
@@ -76,14 +90,17 @@ imports: setup-dev
 	@$(BIN)/lint-imports
 
 # Locks carry hashes and no addresses, so that every machine takes the packages from where its own pip does.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	pyproject.toml requirements/build.in
+EVERYTHING := $(addprefix --extra ,agents backend ui worlds bench)
+CUDA := torch triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft \
+	cufile curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
 
 lock: setup-dev ## pin the newest versions that pyproject.toml allows
-	@$(PIP) install --quiet uv
-	@$(BIN)/$(LOCK) --upgrade pyproject.toml requirements/build.in \
-		--extra agents --extra backend --extra ui --extra worlds --extra bench -o requirements/main.txt
-	@$(BIN)/$(LOCK) --upgrade pyproject.toml requirements/build.in -c requirements/main.txt \
-		--extra agents --extra backend --extra ui --extra worlds --extra bench --group dev -o requirements/dev.txt
+	@$(PIP) install -qq uv
+	@$(LOCK) $(EVERYTHING) -o requirements/main.txt
+	@$(LOCK) $(EVERYTHING) --group dev -c requirements/main.txt -o requirements/dev.txt
+	@$(LOCK) --extra train $(addprefix --no-emit-package ,$(CUDA)) -c requirements/main.txt -o requirements/train.txt
 
 readme: setup-app ## bring README's table of settings into step with app/config.py
 	@$(BIN)/python -m infra.stack.settings_table README.md

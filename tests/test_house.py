@@ -125,6 +125,15 @@ def test_the_development_lock_adds_tools_to_the_main_one() -> None:
         assert versions and all(requirement.specifier.contains(v, prereleases=True) for v in versions), f"{requirement}: make lock"
 
 
+def test_the_training_lock_pins_everything_but_torch() -> None:
+    locked = pins("train.txt")
+    for requirement in required("agents", "worlds", "train"):
+        if requirement.name != "torch":
+            versions = locked.get(canonicalize_name(requirement.name), [])
+            assert versions and all(requirement.specifier.contains(v, prereleases=True) for v in versions), f"{requirement}: make lock"
+    assert not [name for name in locked if name in ("torch", "triton") or name.startswith(("nvidia", "cuda"))]
+
+
 @pytest.mark.parametrize("lock", sorted(p.name for p in (ROOT / "requirements").glob("*.txt")))
 def test_a_lock_has_a_hash_for_every_pin_and_no_address(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text()
