@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from app import errors
 from app.config import Settings
@@ -190,7 +190,7 @@ class KeepsakeClient:
         """What the API says of itself, ready or not. Raises SetupError when nothing answers."""
         with _named(self.base_url):
             response = self._http.get("/readyz")
-        return Health.model_validate_json(response.content)
+        return self._parsed(Health, response)
 
     def close(self) -> None:
         self._http.close()
@@ -205,7 +205,7 @@ class KeepsakeClient:
 
     def _get(self, kind: type[T], path: str, **params: Any) -> T:
         response = self._send("GET", path, params={k: v for k, v in params.items() if v is not None})
-        return kind.model_validate_json(response.content)
+        return self._parsed(kind, response)
 
     def _post(self, kind: type[T], path: str, *, idempotency_key: str | None = None, **request: Any) -> T:
         """POST under one Idempotency-Key, tried once more when the connection broke: the server carries it out once."""
@@ -215,7 +215,7 @@ class KeepsakeClient:
         except errors.SetupError:
             time.sleep(0.2)
             response = self._send("POST", path, headers=headers, **request)
-        return kind.model_validate_json(response.content)
+        return self._parsed(kind, response)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         with _named(self.base_url):
@@ -223,6 +223,14 @@ class KeepsakeClient:
         if response.is_error:
             raise _error_of(response)
         return response
+
+    def _parsed(self, kind: type[T], response: httpx.Response) -> T:
+        """Raises SetupError when what answered is not our API (another service on the port, a proxy's page)."""
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            message = f"What answers at {self.base_url} is not Keepsake's API ({response.status_code})."
+            raise errors.SetupError(message, hint="`keepsake status` says where the API is; KEEPSAKE_API_URL names it.") from error
 
     def _stream_once(self, run_id: str, after: int) -> Iterator[Event]:
         """Events of one connection. Raises SetupError when it breaks."""

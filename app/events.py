@@ -192,6 +192,8 @@ def reduce_event(view: RunView, event: Event) -> RunView:
         view.prompt_tokens += p["prompt_tokens"]
         view.completion_tokens += p["completion_tokens"]
         view.model_seconds += p["seconds"]
+    elif kind == EventType.MODEL_RETRY:
+        _add_retry(view, event)
     elif kind == EventType.INPUT_REQUESTED:
         view.question = p["question"]
     elif kind == EventType.MESSAGE:
@@ -217,6 +219,15 @@ def _add_entry(view: RunView, event: Event, kind: str) -> None:
         return
     block.entries.append({"entry": kind, "seq": event.seq, "labels": event.labels, **event.payload})
     block.labels = sorted({*block.labels, *event.labels})
+
+
+def _add_retry(view: RunView, event: Event) -> None:
+    """A repeated model call belongs to the block that is open, else to the notices."""
+    last = view.blocks[-1] if view.blocks else None
+    if last is not None and last.memento is None:
+        last.entries.append({"entry": "retry", "seq": event.seq, "labels": event.labels, **event.payload})
+    else:
+        view.notices.append({"type": event.type.value, "seq": event.seq, "step": event.step, **event.payload})
 
 
 def _close_block(view: RunView, event: Event) -> None:

@@ -6,7 +6,7 @@ from app.errors import KeepsakeError
 from app.schemas import Approval, ApprovalKind
 from ui.parts.api import api, pending_approvals, task_of
 from ui.parts.callout import callout, show_error
-from ui.parts.gate import approval_card
+from ui.parts.gate import approval_card, is_refusing
 from ui.parts.links import run_link
 from ui.parts.words import agent_look, ago
 
@@ -19,6 +19,8 @@ def page() -> None:
         return
     if not waiting:
         callout("good", "Nothing waits for you", "Runs that ask for a decision appear here by themselves.", key="none")
+    # No key may say yes to one action while a reason against another is being typed.
+    keys = not any(is_refusing(a.id) for a in waiting)
     for number, approval in enumerate(waiting):
         with st.container(key=f"approval-{approval.id}", gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -28,7 +30,9 @@ def page() -> None:
                 st.text(task_text(approval.run_id))
             if approval.kind == ApprovalKind.PLAN:
                 plan_card(approval)
-            elif approval.action and approval_card(approval.id, approval.kind, approval.action, approval.reason, shortcut=number == 0):
+            elif approval.action and approval_card(
+                approval.id, approval.kind, approval.action, approval.reason, shortcut=keys and number == 0
+            ):
                 st.rerun()
     watch([a.id for a in waiting])
 
@@ -41,7 +45,7 @@ def task_text(run_id: str) -> str:
 
 def plan_card(approval: Approval) -> None:
     """A plan is edited on its run's page; here it is shown."""
-    with st.container(key=f"ask-{approval.id}", gap="xsmall"):
+    with st.container(key=f"ask-{approval.id}", gap="small"):
         st.subheader("A plan waits for you", anchor=False)
         for number, step in enumerate(approval.plan or [], 1):
             look = agent_look(str(step.get("agent", "")))

@@ -47,7 +47,7 @@ def composer() -> None:
                 persist_state="session",
             )
         with right:
-            st.markdown("Before it starts")
+            st.markdown(":small[Before it starts]")
             review = st.toggle("Show me the plan, and wait for my yes", key="task-review", persist_state="session")
             budgets = limits()
         trouble = st.container()

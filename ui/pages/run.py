@@ -40,7 +40,8 @@ def page(run_id: str) -> None:
     elif status in {RunStatus.AWAITING_APPROVAL, RunStatus.AWAITING_INPUT}:
         decision(feed)
     body = st.container(key="run-body")
-    if not status.ended and status != RunStatus.AWAITING_INPUT:
+    # While something is asked, words go with the answer; and a Ctrl+Enter typed here would press Approve.
+    if status in {RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.PAUSED}:
         steer_box(feed)
     st.fragment(live, run_every=None if status.ended else 1.0)(feed, feed.stage, top, body)
 

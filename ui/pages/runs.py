@@ -41,9 +41,12 @@ def listing(chosen: str, wanted: str) -> None:
     limit = st.session_state.get("runs-limit", _PAGE)
     for run, task in found[:limit]:
         row(run, task)
-    if len(found) > limit and st.button(f"Show {min(_PAGE, len(found) - limit)} more", key="runs-more", icon=":material/expand_more:"):
-        st.session_state["runs-limit"] = limit + _PAGE
-        st.rerun(scope="fragment")
+    if len(found) > limit:
+        st.button(f"Show {min(_PAGE, len(found) - limit)} more", key="runs-more", icon=":material/expand_more:", on_click=_more)
+
+
+def _more() -> None:
+    st.session_state["runs-limit"] = st.session_state.get("runs-limit", _PAGE) + _PAGE
 
 
 def row(run: Run, task: Task) -> None:

@@ -31,9 +31,14 @@ def approval_card(approval_id: str, kind: ApprovalKind, action: Action, reason: 
         canonical(action, key=approval_id)
         with st.container(key=f"why-{approval_id}"):
             st.text(reason)
-        if st.session_state.get(f"refusing-{approval_id}"):
+        if is_refusing(approval_id):
             return _refusing(approval_id, unknown)
         return _answers(approval_id, unknown, shortcut)
+
+
+def is_refusing(approval_id: str) -> bool:
+    """Whether the person is giving a reason for a no just now."""
+    return bool(st.session_state.get(f"refusing-{approval_id}"))
 
 
 def canonical(action: Action, *, key: str) -> None:

@@ -19,7 +19,7 @@ def set_sites(sites: list[Site]) -> None:
 def site_rows() -> list[dict[str, Any]]:
     """The editor; returns what stands in it. Rows without name and address are left out."""
     numbers: list[int] = st.session_state.setdefault(_ROWS, [])
-    st.markdown("Sites the team may use")
+    st.markdown(":small[Sites the team may use]")
     if not numbers:
         st.caption("None: the team then asks before it opens any site.")
     sites = [_row(n) for n in numbers]

@@ -38,12 +38,15 @@ def trail(view: RunView) -> None:
     first = _window(view)
     if first:
         name = f"Show {min(STEP, first)} of {first} earlier blocks"
-        if st.button(name, icon=":material/history:", type="tertiary", key="trail-earlier"):
-            st.session_state[f"trail-first-{view.run_id}"] = max(0, first - STEP)
-            st.session_state[f"trail-held-{view.run_id}"] = True
-            st.rerun(scope="fragment")
+        st.button(name, icon=":material/history:", type="tertiary", key="trail-earlier", on_click=_earlier, args=(view.run_id, first))
     for block in view.blocks[first:]:
         _card(block, view)
+
+
+def _earlier(run_id: str, first: int) -> None:
+    """Show more blocks; from then on the reader decides how long the page is."""
+    st.session_state[f"trail-first-{run_id}"] = max(0, first - STEP)
+    st.session_state[f"trail-held-{run_id}"] = True
 
 
 def _window(view: RunView) -> int:

@@ -128,7 +128,7 @@ def plural(number: int, name: str) -> str:
     """1 step, 2 steps, 2 entries."""
     if number == 1:
         return f"1 {name}"
-    return f"{number} {name[:-1]}ies" if name.endswith("y") else f"{number} {name}s"
+    return f"{number} {name[:-1]}ies" if name.endswith("ry") else f"{number} {name}s"
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
