@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 MARK = "KEEPSAKE_MARK"
+HEADING = "---"  # a line of a log that begins so tells of a start
 LEAVE_S = 2.0  # what descendants get between the two signals
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -79,7 +80,7 @@ def start(service: str, command: list[str], log: Path, *, environment: dict[str,
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     mark = new_mark(service)
     with log.open("ab") as stream:
-        stream.write(f"--- {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {' '.join(command)}\n".encode())
+        stream.write(f"{HEADING} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {' '.join(command)}\n".encode())
         stream.flush()
         child = subprocess.Popen(
             command,

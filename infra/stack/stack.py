@@ -12,7 +12,7 @@ from app.config import Settings
 from app.errors import SetupError
 from infra.lock import exclusive
 from infra.stack import ports
-from infra.stack.process import MARK, Record, command_line, new_mark, read_record, record_of, start, stop
+from infra.stack.process import HEADING, MARK, Record, command_line, new_mark, read_record, record_of, start, stop
 from infra.stack.services import Service, environment
 
 LOOK_S = 0.3
@@ -48,6 +48,7 @@ class Stack:
 
         Raises SetupError: a port is taken, a service ended or did not become ready; what this call started is stopped again then.
         """
+        self._own_directories()
         with self._alone():
             missing = [service for service in self.services if not self._runs_already(service)]
             for service in missing:
@@ -89,6 +90,12 @@ class Stack:
         """The log that the service writes now, or wrote last."""
         record = self.record(service)
         return record.log if record else self.settings.log_dir / f"{service.name}.log"
+
+    def _own_directories(self) -> None:
+        """Tasks, files and trails are their owner's: nobody else on this machine may look in."""
+        for directory in (self.settings.data_dir, self.settings.log_dir, self.settings.run_dir):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
 
     def _alone(self):
         return exclusive(self.settings.run_dir / "stack.lock", "Another keepsake command starts or stops services, waiting.")
@@ -160,7 +167,7 @@ class Stack:
             time.sleep(LOOK_S)
 
     def _progress(self, service: Service) -> str:
-        lines = tail(self.log_path(service), 2000)
+        lines = [line for line in tail(self.log_path(service), 2000) if not line.startswith(HEADING)]
         if service.stage:
             return service.stage("\n".join(lines))
         return lines[-1][:110] if lines else "no output yet"

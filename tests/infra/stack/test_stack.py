@@ -141,6 +141,12 @@ def test_a_killed_service_is_reported_and_up_starts_it_again(stack_of: Callable[
     assert stack.state()[0].state == "running"
 
 
+def test_data_logs_and_records_are_their_owners_alone(stack_of: Callable[..., Stack], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+    stack_of().up()
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("data", "logs", "run")] == [0o700] * 3
+
+
 def test_services_inherit_settings_that_were_given_in_another_way_than_by_environment(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, api_port=9876, allowed_hosts=["a", "b"], model_key="secret")  # type: ignore[arg-type]
     inherited = environment(settings)
