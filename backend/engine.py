@@ -136,9 +136,9 @@ class SegmentServer:
 
     async def stop(self) -> None:
         """Let go of DBOS. Segments in work stay PENDING and are taken up at the next start."""
-        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
-        # DBOS made its own pool the loop's default one and has just shut it down.
+        # DBOS made its own pool the loop's default one and is about to shut it down; others on this loop need one.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="keepsake"))
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
 
     def _register(self) -> None:
         runner = self._runner

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from app.errors import KeepsakeError
 
@@ -77,10 +78,13 @@ def install(app: FastAPI) -> None:
         first = fields[0] if fields else FieldProblem(where="body", message="cannot be read")
         return respond(_plain(422, "invalid_input", f"{first.where}: {first.message}", "Mend what `errors` names.", fields))
 
-    async def http(_: Request, error: Exception) -> JSONResponse:
+    async def http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the router knows only the methods of the first route with this path
+            headers["Allow"] = ", ".join(_methods(app, request.url.path)) or headers.get("Allow", "GET")
         code = _CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
-        return respond(_plain(error.status_code, code, str(error.detail)), dict(error.headers or {}))
+        return respond(_plain(error.status_code, code, str(error.detail)), headers)
 
     async def unknown(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s broke", request.method, request.url.path, exc_info=error)
@@ -96,6 +100,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries for the problems a route may answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """Methods of a path, as documented."""
+    operations = app.openapi()["paths"].items()
+    return sorted({method.upper() for template, methods in operations if compile_path(template)[0].match(path) for method in methods})
 
 
 def _plain(status: int, code: str, detail: str, hint: str = "", errors: list[FieldProblem] | None = None) -> Problem:

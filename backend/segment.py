@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from agents.journal import ArtifactSink, Journal
 from agents.state import Inbox, TeamState, TurnResult
@@ -71,6 +71,7 @@ class Segments:
         self._held: dict[tuple[str, int], _Held] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_flight: set[asyncio.Task[Any]] = set()
+        self._parked: set[asyncio.Task[Any]] = set()
         self._busy = 0
         self._idle = asyncio.Event()
         self.deleted: set[str] = set()  # runs whose steps may go once their segment has returned
@@ -83,7 +84,7 @@ class Segments:
     async def take_turn(self, run_id: str, segment: int, turn: int) -> int | None:
         """Take turn number `turn` unless an earlier try committed it; returns the next one's number, None when the segment is done."""
         if self.stopping:
-            await asyncio.Event().wait()  # this process ends here; the next one takes the turn
+            await self._park()
         async with self._locks.setdefault(run_id, asyncio.Lock()), self._counted():
             current = await self.store.turns.next_turn(run_id, segment)
             if current is None or current > turn:
@@ -98,6 +99,8 @@ class Segments:
 
     async def leave(self, run_id: str, segment: int) -> None:
         """Close the team of a segment that is done; of a run that was deleted meanwhile, nothing stays."""
+        if self.stopping:
+            return
         await self._close(run_id, segment)
         lock = self._locks.get(run_id)
         if lock is not None and not lock.locked():
@@ -119,6 +122,20 @@ class Segments:
             await self._cut_off(task)
         for run_id, segment in list(self._held):
             await self._close(run_id, segment)
+
+    async def end(self) -> None:
+        """End what `stop` left parked; DBOS takes a cancellation as the end of the process and keeps the segment for the next one."""
+        for task in self._parked:
+            task.cancel()
+        await asyncio.gather(*self._parked, return_exceptions=True)
+
+    async def _park(self) -> NoReturn:
+        """This process takes no turn any more: stand here until `end`."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._parked.add(task)
+        while True:
+            await asyncio.Event().wait()
 
     @contextlib.asynccontextmanager
     async def _counted(self) -> AsyncGenerator[None]:
@@ -184,7 +201,7 @@ class Segments:
                 await self._close(claim.run_id, segment)  # its browser may stand anywhere
         if task.cancelled():
             if self.stopping:
-                await asyncio.Event().wait()
+                await self._park()
             raise RuntimeError("the turn cancelled itself")
         return task.result()
 

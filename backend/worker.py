@@ -114,6 +114,7 @@ class Worker:
     async def _shut_down(self) -> None:
         await self.segments.stop(GRACE_S)
         await self.server.stop()
+        await self.segments.end()
         with contextlib.suppress(StorageError):  # it will be seen as gone in 15 seconds anyway
             await self.store.workers.gone(self.settings.worker_id)
         await self.engine.close()

@@ -1,6 +1,6 @@
 """A team whose moves stand in its task's text, one line a move, so that a test can say exactly what a run does.
 
-think 0.1        a turn with a model call of 100 tokens that takes 0.1 s
+think 0.1        a turn with a model call of 100 tokens that takes 0.1 s; leaves a file `cut-off` when it is stopped
 order kettle     a write: proposed in one turn, carried out in the next with its intent first; POSTs to the task's site, not idempotent
 approve kettle   like order, but asks first
 plan             waits for its plan to be accepted
@@ -14,6 +14,8 @@ answer Done.     ends as succeeded
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +72,17 @@ class ScriptedTeam:
         verb, _, rest = lines[state.memory["line"]].strip().partition(" ")
         state.memory["line"] += 1
         if verb == "think":
-            await asyncio.sleep(float(rest or 0))
+            try:
+                await asyncio.sleep(float(rest or 0))
+            except asyncio.CancelledError:
+                (self.workspace / "cut-off").touch()
+                raise
             call = {"role": "ledger", "prompt_tokens": 90, "completion_tokens": 10, "seconds": 0.0, "estimated": False}
             events.append(NewEvent(type=EventType.MODEL_CALL, payload=call))
-        elif verb == "order":
-            state.pending = _order(rest)
+        elif verb in {"order", "slow"}:
+            state.pending = _order(rest, seconds=5.0 if verb == "slow" else 0.03)
+        elif verb == "stubborn":
+            await _ignore_cancellation(float(rest))
         elif verb == "approve":
             self._request(state, events, ApprovalKind.ACTION, _order(rest), "writes ask")
         elif verb == "plan":
@@ -114,7 +122,7 @@ class ScriptedTeam:
         state.pending = None
         await self.journal.intend(action, state.turns)
         async with httpx.AsyncClient() as client:
-            await asyncio.sleep(0.03)  # room for a kill before and after the effect
+            await asyncio.sleep(action.arguments["seconds"])  # room for a kill before and after the effect
             await client.post(f"{state.sites[0].url}/orders", json={"item": action.target, "action": action.id})
             await asyncio.sleep(0.03)
         events.append(NewEvent(type=EventType.ACTION_DONE, agent="scripted", payload={"action_id": action.id, "observation": "ordered"}))
@@ -149,14 +157,31 @@ class ScriptedTeam:
         state.waiting = None
         if waiting.action and decision.approved:
             retry = waiting.kind == ApprovalKind.UNKNOWN_OUTCOME
-            state.pending = waiting.action.model_copy(update={"id": new_id("act")}) if retry else waiting.action
+            state.pending = (
+                waiting.action.model_copy(update={"id": new_id("act"), "arguments": {"seconds": 0.03}}) if retry else waiting.action
+            )
         elif waiting.kind == ApprovalKind.PLAN and decision.plan:
             state.ledger.plan = decision.plan
             events.append(NewEvent(type=EventType.TASK_LEDGER, payload={"by": "person", **state.ledger.model_dump()}))
 
 
-def _order(item: str) -> Action:
-    return Action(id=new_id("act"), agent="scripted", kind="tool.order", effect=Effect.WRITE, target=item, summary=f"order {item}")
+def _order(item: str, seconds: float = 0.03) -> Action:
+    return Action(
+        id=new_id("act"),
+        agent="scripted",
+        kind="tool.order",
+        effect=Effect.WRITE,
+        target=item,
+        arguments={"seconds": seconds},
+        summary=f"order {item}",
+    )
+
+
+async def _ignore_cancellation(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(deadline - time.monotonic())
 
 
 def open_scripted_team(settings: Settings, *, task: TaskCreate, workspace: Path, journal: Journal, artifacts: ArtifactSink) -> ScriptedTeam:

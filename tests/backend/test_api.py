@@ -79,9 +79,10 @@ def test_own_origins_are_served(house: House) -> None:
 def test_what_is_not_there_and_what_is_not_allowed_are_problems(house: House) -> None:
     problem(house.http.get("/nowhere"), 404, "not_found")
     problem(house.http.get("/v1/nowhere"), 404, "not_found")
-    answer = house.http.put("/v1/tasks", json={})
-    problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    for path, allowed in (("/v1/tasks", "GET, POST"), ("/v1/tasks/x", "DELETE, GET"), ("/v1/runs/x/cancel", "POST"), ("/livez", "GET")):
+        answer = house.http.put(path, json={})
+        problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == allowed
     for path in (
         "tasks/task_x",
         "runs/run_x",

@@ -3,12 +3,31 @@
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import EventType, reduce_events
 from app.schemas import ApprovalDecision, ApprovalKind, ApprovalStatus, Budgets, RunStatus, TaskCreate
-from tests.backend.house import House, check_trail
+from backend.database import async_url, durable_url, sync_url
+from tests.backend.house import House, check_trail, wait_for
 from tests.backend.orders import Orders
+
+
+def mentions(url: str, words: list[str]) -> list[str]:
+    """Places (schema.table.column) of a database that hold one of the words."""
+    engine = sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    found = []
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        schemas = [None] if engine.dialect.name == "sqlite" else ["public", "dbos"]
+        for table in [(schema, name) for schema in schemas for name in inspector.get_table_names(schema)]:
+            for column in inspector.get_columns(table[1], table[0]):
+                place = sa.table(table[1], sa.column(column["name"]), schema=table[0])
+                text = sa.cast(place.c[column["name"]], sa.Text)
+                if connection.execute(sa.select(place).where(sa.or_(*(text.contains(word) for word in words))).limit(1)).first():
+                    found.append(f"{table[1]}.{column['name']}")
+    engine.dispose()
+    return found
 
 
 def site(shop: Orders) -> list[dict[str, str]]:
@@ -105,10 +124,10 @@ def test_a_question_waits_for_words_and_words_before_it_are_steers(house: House)
 def test_a_turn_in_flight_is_cancelled_within_three_seconds(house: House) -> None:
     run = house.start("think 30", "answer never")
     house.until(run, RunStatus.RUNNING)
-    started = time.monotonic()
+    wait_for(lambda: house.client.run(run.id).status == RunStatus.RUNNING and len(house.events(run)) == 2)
     assert house.client.cancel(run.id).status == RunStatus.CANCELLED
+    wait_for(lambda: (house.settings.data_dir / "runs" / run.id / "workspace" / "cut-off").exists(), 3)
     following = house.until(house.start("answer next"))  # the slot is free again
-    assert following.status == RunStatus.SUCCEEDED and time.monotonic() - started < 3
     check_trail(house.events(run))
     assert house.client.cancel(run.id).status == RunStatus.CANCELLED
     with pytest.raises(Conflict):
@@ -142,6 +161,35 @@ def test_a_run_paused_while_it_waits_still_waits_afterwards(house: House, shop: 
     assert house.client.run(run.id).status == RunStatus.PAUSED
     house.client.resume(run.id)
     assert house.until(run).answer == "ok" and len(shop.of("kettle")) == 1
+
+
+def test_an_effect_that_a_pause_cut_off_is_asked_about_and_not_repeated_silently(house: House, shop: Orders) -> None:
+    run = house.start("slow kettle", "answer ok", sites=site(shop))
+    wait_for(lambda: EventType.ACTION_INTENT in house.types(run))
+    house.client.pause(run.id)
+    house.client.resume(run.id)
+    approval = house.pending(run)
+    assert approval.kind == ApprovalKind.UNKNOWN_OUTCOME and shop.made == []
+    house.approve(approval)
+    assert house.until(run).answer == "ok" and len(shop.of("kettle")) == 1
+    check_trail(house.events(run))
+
+
+def test_a_cancelled_effect_is_named_as_unknown(house: House, shop: Orders) -> None:
+    run = house.start("slow kettle", "answer ok", sites=site(shop))
+    wait_for(lambda: EventType.ACTION_INTENT in house.types(run))
+    house.client.cancel(run.id)
+    assert house.types(run)[-2:] == [EventType.ACTION_UNKNOWN, EventType.RUN_FINISHED]
+
+
+def test_a_turn_that_does_not_stop_is_left_behind_and_commits_nothing(house: House) -> None:
+    run = house.start("stubborn 4", "answer never")
+    house.until(run, RunStatus.RUNNING)
+    house.client.cancel(run.id)
+    events = house.events(run)
+    both = [house.start("answer next"), house.start("answer next")]  # both slots are free before it gives in
+    assert [house.until(r, seconds=10).answer for r in both] == ["next", "next"]
+    assert house.events(run) == events
 
 
 def test_a_model_that_comes_back_costs_only_error_events(house: House) -> None:
@@ -233,6 +281,10 @@ def test_a_deleted_task_leaves_nothing(house: House) -> None:
     with pytest.raises(NotFound):
         house.client.delete_task(run.task_id)
     assert house.until(house.start("answer on")).answer == "on"  # the worker let go of it
+    secrets = [run.id, run.task_id, upload.id, "secret-plan"]
+    wait_for(lambda: not mentions(durable_url(house.settings), secrets), 10, lambda: f"{mentions(durable_url(house.settings), secrets)}")
+    assert mentions(str(sync_url(async_url(house.settings.effective_database_url)).render_as_string(False)), secrets) == []
+    assert not (house.settings.data_dir / "runs" / run.id).exists()
 
 
 def test_two_attempts_at_one_task_are_separate_runs(house: House) -> None:
