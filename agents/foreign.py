@@ -35,18 +35,27 @@ _ACTING = {
 _EFFECT_FIELDS = ("tools", "workbench", "handoffs", "code_executor", "team")
 
 
-class GatedTool(BaseTool[BaseModel, str]):
+class Handed(BaseModel):
+    """What a wrapped tool tells its agent for now."""
+
+    text: str = "The call was handed to the gate. Its result follows in the next message."
+
+
+class GatedTool(BaseTool[BaseModel, Handed]):
     """Stands in for a tool: takes the agent's call down instead of running it."""
 
     def __init__(self, tool: BaseTool[Any, Any], effect: Effect, take: Callable[[str, dict[str, Any]], None]) -> None:
-        super().__init__(tool.args_type(), str, tool.name, tool.description)
+        super().__init__(tool.args_type(), Handed, tool.name, tool.description)
         self.tool = tool
         self.effect = effect
         self._take = take
 
-    async def run(self, args: BaseModel, cancellation_token: CancellationToken) -> str:  # noqa: ARG002
+    async def run(self, args: BaseModel, cancellation_token: CancellationToken) -> Handed:  # noqa: ARG002
         self._take(self.tool.name, args.model_dump(mode="json"))
-        return "The call was handed to the gate. Its result follows in the next message."
+        return Handed()
+
+    def return_value_as_string(self, value: Any) -> str:
+        return value.text if isinstance(value, Handed) else str(value)
 
 
 class ForeignMember:

@@ -67,9 +67,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         self.config = config
         self.on_usage = on_usage
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(config.timeout_s, connect=10.0))
-        self._client = openai.AsyncOpenAI(
-            base_url=config.base_url, api_key=api_key, timeout=config.timeout_s, max_retries=0, http_client=self._http
-        )
+        self._client = openai.AsyncOpenAI(base_url=config.base_url, api_key=api_key, timeout=config.timeout_s, max_retries=0)
         self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
         self._counts_tokens: bool | None = None
         self._constrains: bool | None = None
@@ -160,6 +158,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
 
     async def close(self) -> None:
         await self._client.close()
+        await self._http.aclose()
 
     @property
     def capabilities(self) -> ModelInfo:  # type: ignore[override]

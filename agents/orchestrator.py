@@ -8,9 +8,10 @@ waits inside a turn: what needs a person ends it with `waiting`, and the next tu
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from agents import ledger as ledgers
-from agents.context import TokenCounter, block_text, measure, memento_lines
+from agents.context import TokenCounter, measure, memento_lines
 from agents.journal import Journal
 from agents.member import Answer, Member
 from agents.roles import FactsView, FinalView, LedgerView, MementoView, PlanView, Roles
@@ -31,6 +32,13 @@ class Limits:
     max_replans: int = 2
     max_actions: int = 20
     max_refusals: int = 3
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A files member that can say which files there are."""
+
+    async def names(self) -> list[str]: ...
 
 
 class Orchestrator:
@@ -406,7 +414,7 @@ class Orchestrator:
 
     async def _file_names(self, state: TeamState) -> list[str]:
         files = self.members.get("files")
-        return await files.names() if files is not None and hasattr(files, "names") else list(state.memory.get("files", []))  # type: ignore[attr-defined]
+        return await files.names() if isinstance(files, NamesFiles) else list(state.memory.get("files", []))
 
 
 class _Turn:
@@ -431,6 +439,3 @@ class _Turn:
 
 def _new_id(tag: str) -> str:
     return f"{tag}_{secrets.token_hex(12)}"
-
-
-__all__ = ["PERSON", "Limits", "Orchestrator", "block_text"]

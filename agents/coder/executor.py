@@ -55,7 +55,7 @@ class ExecutorMember:
     async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:  # noqa: ARG002
         permit.check(action)
         result = await self.sandbox.exec(["python3", "-c", action.arguments["code"]], workspace=self.workspace.root, limits=self.limits)
-        artifacts = []
+        artifacts: list[dict[str, object]] = []
         for name in result.changed[:MAX_ARTIFACTS]:
             text = self.workspace.read(name)
             artifact = await self.artifacts.save(name, "text/plain", text.encode())

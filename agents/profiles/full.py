@@ -28,6 +28,7 @@ from agents.web.screen.excerpt import lines
 
 _MAX_TOKENS = {"facts": 1200, "plan": 1200, "ledger": 800, "web": 700, "files": 2500, "coder": 2500, "memento": 500, "final": 1200}
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_LITERAL: Any = Literal  # a Literal of words that are known at run time only
 _PERSON = "Asks the person who gave the task a question; only when nothing else can bring it forward."
 
 
@@ -130,7 +131,7 @@ def answer_model(view: View) -> type[BaseModel]:
 
 @lru_cache
 def _progress_model(speakers: tuple[str, ...]) -> type[BaseModel]:
-    speaker = create_model("_Speaker", __base__=_Said, answer=(Literal[speakers], ...))
+    speaker = create_model("_Speaker", __base__=_Said, answer=(_LITERAL[speakers], ...))
     return create_model(
         "_Progress",
         __base__=_Strict,
@@ -145,7 +146,7 @@ def _progress_model(speakers: tuple[str, ...]) -> type[BaseModel]:
 
 @lru_cache
 def _verb_model(base: type[BaseModel], verbs: tuple[str, ...]) -> type[BaseModel]:
-    return create_model("_Choice", __base__=base, verb=(Literal[verbs], ...))
+    return create_model("_Choice", __base__=base, verb=(_LITERAL[verbs], ...))
 
 
 @lru_cache

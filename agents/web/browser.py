@@ -236,7 +236,7 @@ class Browser:
         if element.kind in ("check", "radio"):
             await self._act(element, lambda: _tick(handle))
         else:
-            await self._act(element, lambda: handle.click(timeout=_ACT_MS))
+            await self._act(element, lambda: handle.click(timeout=_ACT_MS, no_wait_after=True))
         if element.kind in ("check", "radio"):
             self._remember(element, "" if element.kind == "check" and element.value else "on")
         if element.submits or (element.kind == "link" and not same_document(element.href, page.url)):
@@ -253,7 +253,7 @@ class Browser:
         if element.value != PASSWORD and not await _quietly(handle.evaluate("(node) => node.type === 'password'")):
             self._remember(element, text)
         if enter:
-            await self._act(element, lambda: handle.press("Enter", timeout=_ACT_MS))
+            await self._act(element, lambda: handle.press("Enter", timeout=_ACT_MS, no_wait_after=True))
             if element.form_action:
                 await tabs.headstart()
                 if not tabs.started and await _quietly(handle.evaluate(_REFUSED_BY_FORM)):
@@ -346,13 +346,7 @@ class Browser:
 
     async def _stop(self, url: str) -> None:
         """Stop waiting for `url`; the page before it stays below the failed view."""
-        tabs = self._ready()
-        tabs.begin()
-        page = await tabs.current()
-        try:
-            await asyncio.wait_for(_quietly(page.evaluate("window.stop()")), 2)
-        except TimeoutError:
-            await _quietly(page.close())
+        await self._ready().stop()
         self._fail(slow(url, self.settings.page_timeout_s), url)
 
     async def _give_up(self, page: Page) -> PageView:
@@ -376,7 +370,7 @@ class Browser:
 
 async def _tick(handle: ElementHandle) -> None:
     try:
-        await handle.click(timeout=_ACT_MS / 3)
+        await handle.click(timeout=_ACT_MS / 3, no_wait_after=True)
     except PlaywrightTimeout:  # the box itself is often invisible behind its drawing
         await handle.dispatch_event("click")
 

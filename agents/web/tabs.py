@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Any
 
 from playwright.async_api import BrowserContext, Dialog, Download, Error, Frame, Page, Request, Response
 
@@ -52,6 +53,7 @@ class Tabs:
         self.emptied = False  # ... and the answer was no document
         self.origins: set[str] = set()  # of everything that pages asked for
         self._pending: list[Request] = []
+        self._early: dict[str, int] = {}  # status of documents whose page is not there yet
         self._change = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
         context.on("page", self._on_page)
@@ -75,6 +77,7 @@ class Tabs:
         """Before something is done: what follows is its doing."""
         self.failed, self.started, self.emptied = "", False, False
         self._pending.clear()
+        self._early.clear()
 
     async def headstart(self) -> None:
         """After something that should load a document: wait until it begins to."""
@@ -110,12 +113,18 @@ class Tabs:
 
     async def depth(self) -> int:
         """Pages in the current window's history up to the one shown."""
-        session = await self.context.new_cdp_session(await self.current())
-        try:
-            past = await session.send("Page.getNavigationHistory")
-        finally:
-            await session.detach()
+        past = await self._ask("Page.getNavigationHistory")
         return len([e for e in past["entries"][: past["currentIndex"] + 1] if e["url"] != BLANK])
+
+    async def stop(self) -> None:
+        """Stop loading in the current window; what it showed before stays."""
+        self.begin()
+        try:
+            await asyncio.wait_for(self._ask("Page.stopLoading"), _HUNG_S)
+        except Error:
+            return  # the window is gone, and its loading with it
+        except TimeoutError:
+            self._run((await self.current()).close())
 
     async def close_current(self) -> bool:
         """Close the current page when another is below it."""
@@ -124,9 +133,20 @@ class Tabs:
         await self.pages.pop().close()
         return True
 
+    async def _ask(self, method: str) -> dict[str, Any]:
+        """One command of Chromium's own protocol that Playwright has no word for."""
+        session = await self.context.new_cdp_session(await self.current())
+        try:
+            return await session.send(method)
+        finally:
+            await session.detach()
+
     def _on_page(self, page: Page) -> None:
         self.pages.append(page)
-        self._pending = [request for request in self._pending if _frame(request) is not None]
+        # A page that another opened is announced when its document has begun to arrive.
+        if page.url in self._early:
+            self.status[page] = self._early.pop(page.url)
+        self._pending = [r for r in self._pending if (frame := _frame(r)) is not None and frame.page is not page]
         page.on("framenavigated", lambda frame: self._on_navigated(page, frame))
         page.on("domcontentloaded", lambda _: self._loaded())
         page.on("download", lambda item: self._on_download(item))
@@ -168,6 +188,8 @@ class Tabs:
             self._drop(response.request)
         elif frame is not None:
             self.status[frame.page] = response.status
+        else:
+            self._early[response.url] = response.status
 
     def _on_navigated(self, page: Page, frame: Frame) -> None:
         if frame is page.main_frame:

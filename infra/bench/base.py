@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from app.config import Settings
 from infra.bench.figure import Figure
 
 Split = Literal["train", "dev", "eval"]
-Bench = Callable[["BenchContext"], Awaitable[dict[str, Figure]]]
+Bench = Callable[["BenchContext"], Coroutine[Any, Any, dict[str, Figure]]]
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agents.journal import MemoryJournal
 from agents.member import Answer
-from agents.roles import WebChoice, WebView
+from agents.roles import View, WebChoice, WebView
 from agents.safety.gate import Gate
 from agents.safety.grants import Grants
 from agents.state import Block, TeamState
@@ -27,7 +27,8 @@ class Wanderer:
     def __init__(self) -> None:
         self.turn = 0
 
-    async def ask(self, role: str, view: WebView) -> WebChoice:  # noqa: ARG002
+    async def ask(self, role: str, view: View) -> WebChoice:  # noqa: ARG002
+        assert isinstance(view, WebView)
         self.turn += 1
         links = [e for e in view.page.elements if e.kind == "link"] if view.page else []
         return WebChoice("click", element=links[self.turn % len(links)].id) if links else WebChoice("visit", text="shop")

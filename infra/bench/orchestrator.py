@@ -8,7 +8,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from autogen_agentchat.agents import BaseChatAgent
@@ -17,6 +17,7 @@ from autogen_agentchat.messages import BaseChatMessage, TextMessage
 from autogen_agentchat.teams import MagenticOneGroupChat
 from autogen_core import CancellationToken
 from autogen_core.models import ChatCompletionClient, CreateResult, LLMMessage, ModelInfo, RequestUsage
+from pydantic import BaseModel
 
 from agents.foreign import text_only
 from agents.model import estimate_tokens
@@ -114,7 +115,7 @@ class ScriptedModel(ChatCompletionClient):
     def model_info(self) -> ModelInfo:
         return ModelInfo(vision=False, function_calling=False, json_output=True, structured_output=False, family="unknown")
 
-    def _to_config(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def _to_config(self) -> BaseModel:
         raise NotImplementedError("A scripted model is not a component.")
 
 

@@ -103,17 +103,13 @@ async def measure(context: BenchContext, tasks: list[WorldTask], variant: Varian
         key = f"{task.family}-{task.seed}"
         if key not in log.done:
             async with slots:
+                record: dict[str, Any]
                 try:
                     record = await attempt(context.settings, task, server, context.folder / variant / key)
                 except KeepsakeError as error:
-                    record = {
-                        "family": task.family,
-                        "variant": task.variant,
-                        "seed": task.seed,
-                        "solved": False,
-                        "cause": f"harness: {error.message}",
-                    }
-                    record |= {"steps": 0, "calls": 0, "tokens": 0, "seconds": 0.0, "retries": 0, "trail": []}
+                    failure: dict[str, Any] = {"solved": False, "cause": f"harness: {error.message}", "steps": 0, "calls": 0, "tokens": 0}
+                    record = {"family": task.family, "variant": task.variant, "seed": task.seed, "seconds": 0.0, "retries": 0, "trail": []}
+                    record |= failure
                 log.add(key, record)
         advance()
         return log.done[key]
