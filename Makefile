@@ -109,6 +109,6 @@ clean: ## remove environments and caches of this checkout
 	rm -rf $(VENV) .venv-train .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-data: ## stop the stack and remove everything below KEEPSAKE_HOME: runs, keys, weights, model server
+clean-data: ## stop the stack and remove what Keepsake put below KEEPSAKE_HOME: runs, keys, weights, model server
 	@test ! -x $(BIN)/keepsake || $(BIN)/keepsake down
-	rm -rf "$${KEEPSAKE_HOME:-$$HOME/.keepsake}"
+	@cd "$${KEEPSAKE_HOME:-$$HOME/.keepsake}" && rm -rf api_key cache data envs logs profiles run sandboxd_token weights

@@ -60,11 +60,11 @@ def home() -> Path:
 def missing_parts(for_tests: bool) -> Iterator[Part]:
     """Each part that is not installed yet."""
     if debian.missing(debian.RUN):
-        yield Part("Debian packages", 130, 480, Path("/usr"))
+        yield Part("Debian packages", 200, 750, Path("/usr"))
     if for_tests and debian.missing(debian.TEST):
-        yield Part("Debian packages for the tests", 110, 420, Path("/usr"))
+        yield Part("Debian packages for the tests", 115, 450, Path("/usr"))
     if not (CHECKOUT / ".venv" / "bin" / "keepsake").exists():
-        yield Part("Python environment", 330, 950, CHECKOUT)
+        yield Part("Python environment", 225, 960, CHECKOUT)
     if os.environ.get("KEEPSAKE_MODEL_URL"):  # somebody else's endpoint
         return
     if not (home() / "envs" / "serving" / "keepsake-stamp.json").exists():
