@@ -101,7 +101,7 @@ def start(settings: Settings, variant: Variant = "production", port: int | None 
 
 
 def wait_ready(handle: ServerHandle, progress: Callable[[str], None] | None = None, timeout_s: float = READY_S) -> None:
-    """Return once the server answers under its model's name; `progress` gets each stage once.
+    """Return once the server has answered a first constrained request under its model's name; `progress` gets each stage once.
 
     Raises ModelUnavailable with the log's tail if it dies while loading, ModelTimeout after `timeout_s` (it goes on loading).
     """
@@ -115,6 +115,7 @@ def wait_ready(handle: ServerHandle, progress: Callable[[str], None] | None = No
                     progress(stage)
                     told = index + 1
         if ready and alive:
+            warm_up(handle, deadline - time.monotonic())
             return
         if not alive:
             raise ModelUnavailable(
@@ -134,6 +135,28 @@ def answers(handle: ServerHandle, timeout_s: float = 2.0) -> bool:
     except (httpx.HTTPError, json.JSONDecodeError):
         return False
     return any(model.get("id") == handle.name for model in models.get("data", []))
+
+
+def warm_up(handle: ServerHandle, timeout_s: float = 120.0) -> None:
+    """One constrained request: the grammar machinery loads on first use, which would count against the first real call's time limit.
+
+    Part of `wait_ready`; for callers with a wait of their own. Raises ModelTimeout, ModelUnavailable.
+    """
+    body = {
+        "model": handle.name,
+        "messages": [{"role": "user", "content": "Say ok."}],
+        "max_tokens": 4,
+        "structured_outputs": {"choice": ["ok"]},
+    }
+    try:
+        with httpx.Client(timeout=max(5.0, timeout_s), trust_env=False) as client:
+            client.post(f"{handle.url}/chat/completions", json=body).raise_for_status()
+    except httpx.TimeoutException as error:
+        raise ModelTimeout("The model server does not answer a first request in time.", hint=f"Its log is {handle.log}.") from error
+    except httpx.HTTPError as error:
+        raise ModelUnavailable(
+            f"The model server failed at its first request ({error}):\n{log_tail(handle.log)}", hint=f"The whole log is in {handle.log}."
+        ) from error
 
 
 def find(settings: Settings, variant: Variant = "production") -> ServerHandle | None:

@@ -20,6 +20,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps({"data": [{"id": asked["--name"]}]}).encode())
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        print("first request", request["structured_outputs"], flush=True)
+        self.send_response(200 if request["model"] == asked["--name"] else 404)
+        self.end_headers()
     def log_message(self, *a): pass
 print("INFO Starting to load model", flush=True)
 HTTPServer(("127.0.0.1", int(asked["--port"])), Handler).serve_forever()
@@ -67,6 +72,7 @@ def test_a_server_comes_up_answers_and_goes(settings, server):
     wait_ready(handle, progress=stages.append, timeout_s=20)
     assert stages == ["weights load"]
     assert answers(handle)
+    assert "first request" in handle.log.read_text()
     assert find(settings) == handle
     assert stop(settings)
     assert not answers(handle)
@@ -115,6 +121,12 @@ def test_a_server_that_dies_while_loading_says_why(settings, server):
     with pytest.raises(ModelUnavailable, match="cannot allocate the cache"):
         wait_ready(handle, timeout_s=20)
     assert find(settings) is None
+
+
+def test_a_server_that_fails_at_its_first_request_is_not_ready(settings, server):
+    server(SERVES.replace("200 if", "500 if"))
+    with pytest.raises(ModelUnavailable, match="first request"):
+        wait_ready(start(settings), timeout_s=20)
 
 
 def test_a_server_that_loads_for_too_long_is_a_timeout_and_goes_on(settings, server):
