@@ -33,6 +33,7 @@ async def _serve(settings: Settings, with_worker: bool) -> None:
     from backend.worker import Worker
 
     store = Store(settings)
+    await store.open()  # here, where what goes wrong is one sentence
     config = uvicorn.Config(
         create_app(settings, store),
         host=settings.host,

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -39,6 +40,19 @@ class SegmentRunner(Protocol):
     async def leave(self, run_id: str, segment: int) -> None: ...
 
 
+@dataclass(frozen=True)
+class SegmentStatus:
+    """What DBOS says of a segment: its status, the executor that has or had it, the application version it was enqueued under."""
+
+    status: str
+    executor: str
+    version: str
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
 class Engine:
     """Asks for segments and looks after them, from any process. Every method raises StorageError when DBOS's database does not answer."""
 
@@ -58,10 +72,18 @@ class Engine:
         }
         await self._call("enqueue", options, run_id, segment)
 
-    async def segments(self, ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """(status, executor) of the workflows among `ids` that exist."""
+    async def segments(self, ids: Iterable[str]) -> dict[str, SegmentStatus]:
+        """Status of the workflows among `ids` that exist."""
         rows = await self._call("list_workflows", workflow_ids=list(ids), load_input=False, load_output=False)
-        return {row.workflow_id: (row.status, row.executor_id or "") for row in rows}
+        return {row.workflow_id: SegmentStatus(row.status, row.executor_id or "", row.app_version or "") for row in rows}
+
+    async def drop(self, ids: Collection[str]) -> set[str]:
+        """Delete segments that have returned, with their steps: nobody needs them any more. Returns those that are gone."""
+        known = await self.segments(ids)
+        ended = [i for i in known if known[i].ended]
+        if ended:
+            await self._call("delete_workflows", ended)
+        return set(ended) | (set(ids) - known.keys())
 
     async def take_over(self, workflow_id: str) -> None:
         """Give a segment of a dead worker back to the queue."""

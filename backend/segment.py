@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -71,21 +71,22 @@ class Segments:
         self._held: dict[tuple[str, int], _Held] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self._parked: set[asyncio.Task[Any]] = set()
-        self._busy = 0
-        self._idle = asyncio.Event()
-        self.deleted: set[str] = set()  # runs whose steps may go once their segment has returned
+        self._active: set[tuple[str, int]] = set()
+        self._parked: dict[tuple[str, int], asyncio.Task[Any]] = {}
+        self.returned: set[tuple[str, int]] = set()  # segments whose steps nobody needs any more
 
     # The three verbs of a segment
 
     async def first_turn(self, run_id: str, segment: int) -> int | None:
+        self._active.add((run_id, segment))
         return await self.store.turns.next_turn(run_id, segment)
 
     async def take_turn(self, run_id: str, segment: int, turn: int) -> int | None:
         """Take turn number `turn` unless an earlier try committed it; returns the next one's number, None when the segment is done."""
+        self._active.add((run_id, segment))
         if self.stopping:
-            await self._park()
-        async with self._locks.setdefault(run_id, asyncio.Lock()), self._counted():
+            await self._park(run_id, segment)
+        async with self._locks.setdefault(run_id, asyncio.Lock()):
             current = await self.store.turns.next_turn(run_id, segment)
             if current is None or current > turn:
                 return current
@@ -98,55 +99,48 @@ class Segments:
                 return None
 
     async def leave(self, run_id: str, segment: int) -> None:
-        """Close the team of a segment that is done; of a run that was deleted meanwhile, nothing stays."""
+        """Close the team of a segment that is done; of a run that was deleted meanwhile, no workspace stays."""
+        self._active.discard((run_id, segment))
         if self.stopping:
             return
         await self._close(run_id, segment)
+        self.returned.add((run_id, segment))
         lock = self._locks.get(run_id)
         if lock is not None and not lock.locked():
             del self._locks[run_id]
         with contextlib.suppress(StorageError):  # the sweep at the next start finds what is left
             if await self.store.turns.is_gone(run_id):
-                self.deleted.add(run_id)
                 await asyncio.to_thread(self.workspaces.remove, run_id)
 
     async def stop(self, grace_s: float) -> None:
         """Let turns in flight commit for `grace_s` seconds, start no new ones, cut off the rest and close all teams."""
         self.stopping = True
-        if self._busy:
-            self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._idle.wait()
+        await self._until_parked(grace_s)
         for task in list(self._in_flight):
             await self._cut_off(task)
+        await self._until_parked(self.patience.stop_s)
         for run_id, segment in list(self._held):
             await self._close(run_id, segment)
 
+    async def _until_parked(self, seconds: float) -> None:
+        """Wait until no segment is between its claim and its next turn: there DBOS must not be taken away from it."""
+        deadline = time.monotonic() + seconds
+        while self._active - self._parked.keys() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
     async def end(self) -> None:
         """End what `stop` left parked; DBOS takes a cancellation as the end of the process and keeps the segment for the next one."""
-        for task in self._parked:
+        for task in self._parked.values():
             task.cancel()
-        await asyncio.gather(*self._parked, return_exceptions=True)
+        await asyncio.gather(*self._parked.values(), return_exceptions=True)
 
-    async def _park(self) -> NoReturn:
+    async def _park(self, run_id: str, segment: int) -> NoReturn:
         """This process takes no turn any more: stand here until `end`."""
         task = asyncio.current_task()
         assert task is not None
-        self._parked.add(task)
+        self._parked[run_id, segment] = task
         while True:
             await asyncio.Event().wait()
-
-    @contextlib.asynccontextmanager
-    async def _counted(self) -> AsyncGenerator[None]:
-        """Counts a turn from its claim to its commit."""
-        self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if not self._busy:
-                self._idle.set()
 
     # One turn
 
@@ -201,7 +195,7 @@ class Segments:
                 await self._close(claim.run_id, segment)  # its browser may stand anywhere
         if task.cancelled():
             if self.stopping:
-                await self._park()
+                await self._park(claim.run_id, segment)
             raise RuntimeError("the turn cancelled itself")
         return task.result()
 

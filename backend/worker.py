@@ -12,7 +12,7 @@ from typing import Any
 
 from app.config import Settings
 from app.errors import SetupError, StorageError
-from backend.engine import ENDED, Engine, SegmentServer
+from backend.engine import VERSION, Engine, SegmentServer
 from backend.segment import Patience, RunTeam, Segments, TeamFactory
 from backend.store import Store
 
@@ -86,21 +86,24 @@ class Worker:
                     await stop.wait()
 
     async def _sweep(self) -> None:
-        """Every run that wants to be worked on has a segment that lives, whatever was killed between two databases."""
-        if self.segments.deleted:
-            self.segments.deleted -= await self.engine.forget(self.segments.deleted, [self.settings.worker_id])
+        """Every run that wants to be worked on has a segment that lives, whatever was killed between two databases; what returned is dropped."""
+        returned = {f"{run_id}:{segment}": (run_id, segment) for run_id, segment in self.segments.returned}
+        if returned:
+            self.segments.returned -= {returned[i] for i in await self.engine.drop(returned)}
         live = {f"{run_id}:{segment}": (run_id, segment) for run_id, segment in await self.store.turns.live()}
         if not live:
             return
         known = await self.engine.segments(live)
         workers = await self.store.workers.alive()
         for workflow_id, (run_id, segment) in live.items():
-            status, executor = known.get(workflow_id, ("", ""))
-            if status in ENDED:
-                log.warning("run %s: segment %d ended as %s and its run did not; going on", run_id, segment, status)
+            found = known.get(workflow_id)
+            if found is None:
+                await self.engine.submit(run_id, segment)
+            elif found.ended or found.version != VERSION:
+                log.warning("run %s: segment %d is %s in version %s, its run goes on", run_id, segment, found.status, found.version)
                 await self.store.turns.restart(run_id, segment)
-            elif status == "PENDING" and executor not in workers:
-                log.warning("run %s: worker %s is gone, taking its run over", run_id, executor)
+            elif found.status == "PENDING" and found.executor not in workers:
+                log.warning("run %s: worker %s is gone, taking its run over", run_id, found.executor)
                 await self.engine.take_over(workflow_id)
 
     async def _forget_deleted(self) -> None:

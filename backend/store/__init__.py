@@ -32,11 +32,15 @@ class Store:
         self.answers = Answers(self.database, owner=secrets.token_hex(8))
         self.keys = Keys(self.database)
         self.workers = Workers(self.database)
+        self._open = False
 
     async def open(self) -> None:
-        """Bring both databases to the newest schema. Raises StorageError, SetupError."""
+        """Bring both databases to the newest schema, once. Raises StorageError, SetupError."""
+        if self._open:
+            return
         self.settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await self.database.migrate(durable_url(self.settings))
+        self._open = True
 
     async def close(self) -> None:
         await self.database.close()

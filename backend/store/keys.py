@@ -5,6 +5,7 @@ import hmac
 import os
 import re
 import secrets
+import tempfile
 from pathlib import Path
 
 from app.errors import SetupError
@@ -48,20 +49,28 @@ class Keys:
     async def ensure_file(self, path: Path) -> None:
         """After this the file at `path` holds a valid key: the one already there, or a new one that only its owner can read."""
         try:
-            key = path.read_text().strip()
-        except FileNotFoundError:
-            key = f"ks_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}"
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            except FileExistsError:  # another process starts in this moment
                 key = path.read_text().strip()
-            else:
-                with os.fdopen(handle, "w") as file:
-                    file.write(key + "\n")
+            except FileNotFoundError:
+                key = _keep(f"ks_{secrets.token_hex(8)}_{secrets.token_urlsafe(32)}", path)
         except OSError as error:
             raise SetupError(
-                f"The API key file cannot be read: {error.strerror}.", hint="Its owner must be the user of the API."
+                f"The API key file cannot be used: {error.strerror}.", hint="Its owner must be the user of the API."
             ) from error
         if await self.owner_of(key) is None:
             await self.add(key)
+
+
+def _keep(key: str, path: Path) -> str:
+    """Put `key` into a file that only its owner can read, whole or not at all; the key that another process put there first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, part = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(key + "\n")
+        os.link(part, path)
+    except FileExistsError:
+        return path.read_text().strip()
+    finally:
+        os.unlink(part)
+    return key

@@ -18,7 +18,7 @@ from app.schemas import Action, ApprovalKind, ApprovalStatus, RunStatus, TaskCre
 from backend.store.base import WITHOUT_STATE, Shelf
 from backend.tables import ApprovalRow, IntentRow, MessageRow, RunRow, TaskFileRow, TaskRow, UploadRow
 
-MAX_RESTARTS = 20  # segments that were lost without a commit in between
+MAX_RESTARTS = 10  # times in a row that a turn may be cut off: one that takes its worker along must not do so for ever
 
 
 class Superseded(Exception):
@@ -60,6 +60,14 @@ class Turns(Shelf):
 
     async def claim(self, run_id: str, segment: int) -> Claim:
         """Take the run's next turn under a fresh token. Raises Superseded when the segment has nothing more to do."""
+        claim = await self._new_claim(run_id, segment)
+        self.bell.ring(run_id)
+        if claim is None:
+            raise Superseded
+        return claim
+
+    async def _new_claim(self, run_id: str, segment: int) -> Claim | None:
+        """The claim; None when the run was given up over it."""
         async with self.database.write() as session:
             run = await self._locked(session, run_id)
             if not _is_live(run, segment):
@@ -68,13 +76,15 @@ class Turns(Shelf):
             assert task_row is not None  # the foreign key holds it
             task = TaskCreate.model_validate(task_row.spec)
             cut_off = run.claim is not None and run.claim_turn == run.turns
+            if cut_off and await self._given_up(session, run):
+                return None
             if run.status == RunStatus.QUEUED.value and (run.state is not None or run.segment > 1):
                 self._resumed(session, run, run.resume_reason)
             elif cut_off and run.state is not None:
                 self._resumed(session, run, "the worker was cut off in this turn")
             run.claim, run.claim_turn = secrets.token_hex(16), run.turns
             inbox, seqs = await self._inbox(session, run)
-            claim = Claim(
+            return Claim(
                 run_id=run.id,
                 turn=run.turns,
                 token=run.claim,
@@ -86,8 +96,6 @@ class Turns(Shelf):
                 tokens_left=task.budgets.tokens - run.tokens,
                 seconds_left=task.budgets.seconds - run.seconds,
             )
-        self.bell.ring(run_id)
-        return claim
 
     async def start(self, claim: Claim, state: TeamState, **payload: Any) -> None:
         """Store the state before the first turn, with `run.started`."""
@@ -200,12 +208,8 @@ class Turns(Shelf):
                 return
             if not _is_live(run, segment):
                 return
-            restarts = run.restarts + 1
-            if restarts > MAX_RESTARTS:
-                error = KeepsakeError("The run was cut off too often.", hint="See the worker's log, then start a new run of the task.")
-                self.append(session, run, [NewEvent(type=EventType.ERROR, payload=error.as_payload())])
-                await self.finish(session, run, RunStatus.FAILED, error=error.as_payload())
-            else:
+            if not await self._given_up(session, run):
+                restarts = run.restarts
                 self.queue(run, "its work was lost")
                 run.restarts = restarts
         self.bell.ring(run_id)
@@ -232,6 +236,16 @@ class Turns(Shelf):
         if run.claim != claim.token or run.turns != claim.turn:
             raise Superseded
         return run
+
+    async def _given_up(self, session: AsyncSession, run: RunRow) -> bool:
+        """Count one more try that came to nothing; too many in a row end the run as failed."""
+        run.restarts += 1
+        if run.restarts <= MAX_RESTARTS:
+            return False
+        error = KeepsakeError(f"The run was cut off {run.restarts} times in one turn.", hint="See the worker's log, then start a new run.")
+        self.append(session, run, [NewEvent(type=EventType.ERROR, payload=error.as_payload())])
+        await self.finish(session, run, RunStatus.FAILED, error=error.as_payload())
+        return True
 
     def _resumed(self, session: AsyncSession, run: RunRow, reason: str) -> None:
         run.status = RunStatus.RUNNING.value

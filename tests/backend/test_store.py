@@ -237,7 +237,21 @@ async def test_a_run_whose_work_is_lost_again_and_again_fails(store: Store) -> N
     for number in range(1, MAX_RESTARTS + 2):
         await store.turns.restart(run.id, number)
     failed = await store.runs.get(run.id)
-    assert failed.status == RunStatus.FAILED and failed.error is not None and "too often" in failed.error["message"]
+    assert failed.status == RunStatus.FAILED and failed.error is not None and "cut off" in failed.error["message"]
+
+
+async def test_a_turn_that_takes_its_worker_along_every_time_ends_its_run(store: Store) -> None:
+    run, _ = await begun(store)
+    for _ in range(MAX_RESTARTS):
+        claim = await store.turns.claim(run.id, 1)
+    with pytest.raises(Superseded):
+        await store.turns.claim(run.id, 1)
+    assert (await store.runs.get(run.id)).status == RunStatus.FAILED and not await store.turns.holds(claim)
+    other, claim = await begun(store)
+    for turn in range(1, MAX_RESTARTS + 3):  # cut off once in every turn is no reason
+        await store.turns.commit(await store.turns.claim(other.id, 1), result(turn), 0)
+        await store.turns.claim(other.id, 1)
+    assert (await store.runs.get(other.id)).status == RunStatus.RUNNING
 
 
 async def test_a_typed_failure_is_an_event_and_the_end(store: Store) -> None:

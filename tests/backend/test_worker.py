@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -81,6 +82,36 @@ async def test_a_segment_that_dbos_lost_is_begun_anew(tmp_path: Path) -> None:
     with running_house(settings) as house:
         assert house.until(run).answer == "found"
         assert "its work was lost" in [e.payload["reason"] for e in house.events(run) if e.type == EventType.RUN_RESUMED]
+
+
+def test_a_segment_of_an_older_release_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.worker.GRACE_S", 0.1)
+    with running_house(settings_of(tmp_path)) as house:
+        run = house.start("think", "think 4", "answer done")
+        wait_for(lambda: house.client.run(run.id).turns == 1)
+    monkeypatch.setattr("backend.engine.VERSION", "2")
+    monkeypatch.setattr("backend.worker.VERSION", "2")
+    with running_house(settings_of(tmp_path)) as house:
+        assert house.until(run, seconds=30).answer == "done"
+        check_trail(house.events(run))
+
+
+def test_returned_segments_leave_no_steps_behind(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    with running_house(settings) as house:
+        run = house.start("think", "ask ?", "answer done")
+        house.until(run, RunStatus.AWAITING_INPUT)
+        house.client.message(run.id, "so")
+        house.until(run)
+
+        def rows() -> int:
+            with sqlite3.connect(settings.data_dir / "steps.sqlite") as steps:
+                counts = [
+                    steps.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("workflow_status", "operation_outputs")
+                ]
+            return sum(counts)
+
+        wait_for(lambda: rows() == 0, 10, lambda: f"{rows()} rows stay")
 
 
 @pytest.mark.slow
