@@ -195,6 +195,8 @@ class Browser:
         except PlaywrightTimeout:
             await self._stop(url)
         except Error as error:
+            if "Download is starting" in error.message:
+                await tabs.download()
             self._fail(self._why(url, error), url)
         else:
             await self._rest()
@@ -342,6 +344,8 @@ class Browser:
             await self._stop(tabs.loading)
         elif ended == Rest.LATE:
             self._problem = unfinished(page.url)
+        if tabs.aborted and not self._blocked():
+            await tabs.download()
         await tabs.settle_popups()
 
     async def _stop(self, url: str) -> None:

@@ -166,6 +166,7 @@ class StaticSurface:
         """See Surface."""
         element, node = self._element(number)
         self._failed = None
+        self._plain(element, node)
         if element.kind == "link":
             await self._go("GET", element.href)
         elif element.kind in ("check", "radio") and node.tag == "input":
@@ -175,7 +176,7 @@ class StaticSurface:
         elif node.tag == "summary":
             details = node.getparent()
             details.attrib.pop("open") if details.get("open") is not None else details.set("open", "")
-        elif node.tag in ("input", "button") and input_type(node) in ("submit", "image"):
+        elif element.submits:
             await self._send(form_of(node), node)
         elif node.tag in ("input", "button") and input_type(node) == "reset" and form_of(node) is not None:
             await self._reset(element)
@@ -190,8 +191,12 @@ class StaticSurface:
             node.text = text
         elif node.tag == "input":
             node.set("value", text)
+        elif node.get("contenteditable") is not None:
+            for child in list(node):
+                node.remove(child)
+            node.text = text
         else:
-            self._need_script(element)
+            raise ElementMissing(f"`{element.label}` cannot be used: it is no text field.", hint="Read the page again.")
         if input_type(node) != "password":
             self._remember(element, text)
         form = form_of(node)
@@ -245,10 +250,16 @@ class StaticSurface:
         page.root, page.inputs = parse(page.markup), []
         await self._fill(kept)
 
+    def _plain(self, element: Element, node: lxml.html.HtmlElement) -> None:
+        """Refuse what has a handler of its own: only a browser can say what it does."""
+        form = form_of(node)
+        if node.get("onclick") is not None or (element.submits and form is not None and form.get("onsubmit") is not None):
+            raise BrowserUnavailable(f"`{element.label}` is run by a script.", hint="Use the browser instead of the fast path.")
+
     def _need_script(self, element: Element) -> None:
         """A button without a form does what scripts make of it; on a page without any it does nothing, here as in a browser."""
         root = self._past[-1].root
-        if next(root.iter("script"), None) is not None or root.xpath("//*[@onclick or @onsubmit or @onchange]"):
+        if next(root.iter("script"), None) is not None or root.xpath("//*[@onclick or @onchange]"):
             raise BrowserUnavailable(f"`{element.label}` is run by a script.", hint="Use the browser instead of the fast path.")
 
     # Requests

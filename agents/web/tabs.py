@@ -51,10 +51,12 @@ class Tabs:
         self.failed = ""  # address whose document could not be fetched
         self.started = False  # a document was asked for since `begin`
         self.emptied = False  # ... and the answer was no document
+        self.aborted = False  # ... and the browser gave it up: it was blocked, or becomes a download
         self.origins: set[str] = set()  # of everything that pages asked for
         self._pending: list[Request] = []
         self._early: dict[str, int] = {}  # status of documents whose page is not there yet
         self._change = asyncio.Event()
+        self._downloaded = asyncio.Event()
         self._tasks: set[asyncio.Task] = set()
         context.on("page", self._on_page)
         context.on("request", self._on_request)
@@ -75,7 +77,8 @@ class Tabs:
 
     def begin(self) -> None:
         """Before something is done: what follows is its doing."""
-        self.failed, self.started, self.emptied = "", False, False
+        self.failed, self.started, self.emptied, self.aborted = "", False, False, False
+        self._downloaded.clear()
         self._pending.clear()
         self._early.clear()
 
@@ -104,6 +107,13 @@ class Tabs:
             if state != "loading" and not self._pending and page is await self.current():
                 return Rest.DONE
         return Rest.LATE
+
+    async def download(self) -> None:
+        """After a document was given up: wait for the word that it is a download, if it is one."""
+        try:
+            await asyncio.wait_for(self._downloaded.wait(), _HEADSTART_S)
+        except TimeoutError:
+            return
 
     async def settle_popups(self) -> None:
         """Close pages that came to nothing (blocked, or never filled) and go back to their opener."""
@@ -201,6 +211,7 @@ class Tabs:
             return
         # After any failure but an abort the browser goes to an error page, and that is still to come.
         if "ERR_ABORTED" in (request.failure or "") or _frame(request) is None:
+            self.aborted = True
             self._drop(request)
         else:
             self.failed = request.url
@@ -211,6 +222,7 @@ class Tabs:
 
     def _on_download(self, item: Download) -> None:
         self.notes.add(download(item.url))
+        self._downloaded.set()
         self._pending = [r for r in self._pending if r.url != item.url]
         self._change.set()
 
