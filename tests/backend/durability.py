@@ -61,11 +61,12 @@ class Command:
 
 @dataclass
 class KillReport:
-    """What came of it. `unknown` counts effects that were cut off between intent and outcome."""
+    """What came of it. `unknown` counts effects that were cut off between intent and outcome, `happened` those among them that had happened."""
 
     kills: int = 0
     seconds: float = 0.0
     unknown: int = 0
+    happened: int = 0
     resumed: int = 0
     runs: list[Run] = field(default_factory=list)
 
@@ -144,8 +145,11 @@ class KillLoop:
     def _tend(self) -> None:
         for approval in self.client.approvals(status=ApprovalStatus.PENDING).items:
             if approval.run_id in self._open:
-                self.report.unknown += approval.kind == ApprovalKind.UNKNOWN_OUTCOME
-                self.client.decide(approval.id, self.decide(approval))
+                decision = self.decide(approval)
+                if approval.kind == ApprovalKind.UNKNOWN_OUTCOME:
+                    self.report.unknown += 1
+                    self.report.happened += decision.decision == ApprovalStatus.REJECTED
+                self.client.decide(approval.id, decision)
         for run_id in list(self._open):
             if self.client.run(run_id).status.ended:
                 del self._open[run_id]
@@ -210,5 +214,5 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = kill_scripted_worker(settings_of(Path(folder), chosen.database_url, worker_slots=3), chosen.kills, chosen.seed)
-    figures = {"kills": result.kills, "seconds": result.seconds, "runs": len(result.runs)}
-    sys.stdout.write(json.dumps({**figures, "unknown": result.unknown, "resumed": result.resumed, "seed": chosen.seed}) + "\n")
+    figures = {**vars(result), "runs": len(result.runs), "seed": chosen.seed}
+    sys.stdout.write(json.dumps(figures) + "\n")

@@ -16,5 +16,6 @@ from tests.backend.house import settings_of
 def test_ten_kills_lose_nothing_and_repeat_nothing(kind: str, databases: Any, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     report = kill_scripted_worker(settings_of(tmp_path, databases(kind, "kills"), worker_slots=3), kills=10, seed=seed)
-    print(f"{kind}: seed {seed}, {report.seconds} s, {len(report.runs)} runs, {report.unknown} unknown outcomes")  # noqa: T201
+    outcomes = f"{report.unknown} unknown outcomes, {report.happened} of them had happened"
+    print(f"{kind}: seed {seed}, {report.seconds} s, {len(report.runs)} runs, {outcomes}")  # noqa: T201
     assert report.resumed >= 5  # kills met runs under way, not an idle worker
