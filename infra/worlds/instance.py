@@ -1,6 +1,7 @@
 """A world that runs: sites, profiles and a workspace of its own for one task, so that many tasks can be tried at once."""
 
 import asyncio
+import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -46,9 +47,8 @@ class WorldInstance:
 
     def start(self) -> None:
         """Make files and databases anew and start the servers. Raises SetupError without Fossil, ToolError when a server does not start."""
-        self.workspace.mkdir(parents=True, exist_ok=True)
-        for old in self.workspace.iterdir():
-            old.unlink()
+        shutil.rmtree(self.workspace, ignore_errors=True)
+        self.workspace.mkdir(parents=True)
         for name, content in self.task.files.items():
             (self.workspace / name).write_text(content, encoding="utf-8", newline="")
         if "shop" in self.task.sites:

@@ -63,7 +63,10 @@ class Oracle:
         if step is None:
             raise Lost(f"the plan has no step {number}")
         word = "retry" if again else "step"
-        return f"{word} {number} {step.agent}: {_fill(step.instruction, view)}"
+        try:
+            return f"{word} {number} {step.agent}: {_fill(step.instruction, view)}"
+        except (KeyError, StopIteration) as missing:
+            raise Lost(f"no memento gives what `{step.instruction}` waits for") from missing
 
     def _web(self, view: WebView) -> str:
         for pattern, act in _WEB:
@@ -250,7 +253,7 @@ def _file_ticket(view: WebView, page: PageView, match: re.Match[str]) -> str:
 
 
 def _save_report(view: WebView, page: PageView, match: re.Match[str]) -> str:
-    if _did(view, f"save table {match[2]}") or _did(view, f"save table: {match[2]}"):
+    if _did(view, f"save table {match[2]}"):
         return f"answer: {match[2]} saved"
     if page.title == REPORT:
         return f"save table: {match[2]}"

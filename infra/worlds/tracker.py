@@ -71,6 +71,8 @@ def _prepared() -> bytes:
             "project-name": "Tracker",
             "project-code": _PROJECT,
             "mainmenu": _MENU,
+            "backoffice-disable": "1",  # its chores after a request would lock the database under the next one
+            "access-log": "0",
             "header": (skin / "header.html").read_text(),
             "footer": (skin / "footer.html").read_text(),
             "css": (skin / "style.css").read_text(),

@@ -1,6 +1,5 @@
 """Running worlds: quick to start, apart from each other, judged by what they hold."""
 
-import asyncio
 import json
 import shutil
 import stat
@@ -53,7 +52,9 @@ async def test_a_world_begins_anew_each_time(tmp_path):
     task = replace(order(), fault_rate=0.0)
     async with WorldInstance(task, tmp_path) as world:
         await place(world)
-        (world.workspace / "left.txt").write_text("x")
+        (world.workspace / "left").mkdir()
+        (world.workspace / "left" / "over.txt").write_text("x")
+        assert "left/over.txt" in world.state().files
     async with WorldInstance(task, tmp_path) as world:
         assert world.state() == task.start()
 
@@ -89,4 +90,3 @@ async def test_a_world_without_sites_is_its_workspace(tmp_path):
         assert world.sites == [] and not world.check().solved
         (world.workspace / task.goal.output).write_text(f"{task.goal.total / 100:.2f}\n")
         assert world.check().solved
-        await asyncio.sleep(0)

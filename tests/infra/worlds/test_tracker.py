@@ -114,3 +114,10 @@ def test_stop_ends_the_process_and_may_be_called_twice(tmp_path):
     server.stop()
     with pytest.raises(httpx.ConnectError):
         httpx.get(server.url)
+
+
+def test_filing_right_after_reading_never_meets_a_locked_database(server):
+    with clerk(server) as client:
+        for number in range(12):
+            assert file_ticket(client, server, title=f"Ticket {number}", type="Bug", severity="Minor").status_code == 200
+            assert len(tracker.tickets(server.repository)) == len(TICKETS) + number + 1
