@@ -16,6 +16,7 @@ from agents.web.cookies import fill_jar, read_jar
 from agents.web.locator import Locator
 from agents.web.screen.address import absolute, canonical
 from agents.web.screen.base import Element, PageView
+from agents.web.screen.control import PASSWORD
 from agents.web.screen.reading import Reading
 from agents.web.screen.static import form_of, input_type, option_states, parse, read_tree
 from agents.web.surface import (
@@ -71,7 +72,8 @@ class StaticSurface:
         self._client: httpx.AsyncClient | None = None
         self._past: list[_Document] = []
         self._failed: PageView | None = None
-        self._reading: Reading | None = None
+        self._reading: Reading | None = None  # of the present page; None until it is read
+        self._changed = False  # filled in since then
         self._nodes: list[lxml.html.HtmlElement] = []
         self._storage = ""
         self._state: storage.StorageState = {}
@@ -117,8 +119,10 @@ class StaticSurface:
             return self._failed
         if not self._past:
             return PageView(url=BLANK, title="")
-        page = self._past[-1]
-        self._reading, self._nodes = read_tree(page.root, page.url, page.status)
+        if self._reading is None or self._changed:
+            page = self._past[-1]
+            self._reading, self._nodes = read_tree(page.root, page.url, page.status)
+            self._changed = False
         return self._reading.view
 
     def notes(self) -> list[str]:
@@ -151,6 +155,7 @@ class StaticSurface:
         if len(self._past) < 2:
             self._notes.add(NO_WAY_BACK)
             return
+        self._reading = None
         self._past.pop()
         page = self._past.pop()
         inputs = list(page.inputs)
@@ -176,6 +181,7 @@ class StaticSurface:
         elif node.tag == "summary":
             details = node.getparent()
             details.attrib.pop("open") if details.get("open") is not None else details.set("open", "")
+            self._changed = True
         elif element.submits:
             await self._send(form_of(node), node)
         elif node.tag in ("input", "button") and input_type(node) == "reset" and form_of(node) is not None:
@@ -197,8 +203,7 @@ class StaticSurface:
             node.text = text
         else:
             raise ElementMissing(f"`{element.label}` cannot be used: it is no text field.", hint="Read the page again.")
-        if input_type(node) != "password":
-            self._remember(element, text)
+        self._remember(element, PASSWORD if input_type(node) == "password" else text)
         form = form_of(node)
         if enter and node.tag == "input" and form is not None:
             button = forms.default_submitter(form)
@@ -242,12 +247,15 @@ class StaticSurface:
         assert self._reading is not None
         page, locator = self._past[-1], Locator.of(self._reading.view, element)
         page.inputs = [i for i in page.inputs if i.locator != locator]
-        page.inputs.append(Input(locator=locator, value=value))
+        if value != PASSWORD:
+            page.inputs.append(Input(locator=locator, value=value))
+        self._changed = True
 
     async def _reset(self, element: Element) -> None:
         page = self._past[-1]
         kept = [i for i in page.inputs if (i.locator.form_method, i.locator.form_action) != (element.form_method, element.form_action)]
         page.root, page.inputs = parse(page.markup), []
+        self._reading = None
         await self._fill(kept)
 
     def _plain(self, element: Element, node: lxml.html.HtmlElement) -> None:
@@ -281,6 +289,7 @@ class StaticSurface:
         current = self._past[-1] if self._past else None
         if method == "GET" and current is not None and same_document(url, current.url):
             self._past.append(_Document(url, current.status, current.markup, current.root, current.inputs))
+            self._reading = None
             return ""
         replaces = method == "GET" and current is not None and url == current.url
         for _ in range(_HOPS):
@@ -332,6 +341,7 @@ class StaticSurface:
         if replaces:
             self._past.pop()
         self._past.append(_Document(url, response.status_code, markup, parse(markup)))
+        self._reading = None
         return ""
 
     def _fail(self, problem: str, url: str) -> None:

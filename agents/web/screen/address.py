@@ -5,6 +5,7 @@ Python's own urljoin reads `/\\evil.example` or `ht\\ntps:` otherwise than a bro
 
 import re
 import socket
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
 _STRIP = "".join(map(chr, range(0x21)))
@@ -17,6 +18,7 @@ _FRAGMENT = "!#$%&'()*+,-./:;=?@[\\]^_{|}~"
 _FORBIDDEN_HOST = re.compile(r"[\x00-\x20#%/:<>?@\[\\\]^|\x7f]")
 
 
+@lru_cache(maxsize=4096)
 def absolute(base: str, reference: str) -> str:
     """`reference` as found in a page at `base`, as an absolute address; empty when it is no address. Other schemes come back as they are."""
     reference = _clean(reference)
@@ -71,7 +73,7 @@ def _encoded(text: str) -> str:
 
 
 def _clean(url: str) -> str:
-    url = url.encode("utf-8", "replace").decode() if any("\ud800" <= c <= "\udfff" for c in url) else url
+    url = url if url.isascii() else url.encode("utf-8", "replace").decode()
     return url.strip(_STRIP).replace("\t", "").replace("\n", "").replace("\r", "")
 
 
