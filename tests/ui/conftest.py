@@ -66,7 +66,7 @@ def open_page(world: World) -> Page:
     def open_it(name: str, **query: str) -> AppTest:
         page = AppTest.from_file(str(MAIN), default_timeout=60).run()
         if name != "new_task":
-            page.switch_page(f"pages/{name}.py")
+            page.switch_page(f"views/{name}.py")
             for key, value in query.items():
                 page.query_params[key] = value
             page.run()

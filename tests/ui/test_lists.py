@@ -7,7 +7,7 @@ from tests.ui.fake_api import World
 
 def listed(page) -> list[str]:
     """Ids of the runs on the page, in order."""
-    return [b.key.removeprefix("delete-") for b in page.button if b.key.startswith("delete-run")]
+    return [b.key.removeprefix("icon-delete-") for b in page.button if b.key.startswith("icon-delete-run")]
 
 
 def test_runs_are_listed_newest_first_with_status_and_link(open_page: Page):
@@ -35,7 +35,7 @@ def test_runs_are_searched_by_all_words(open_page: Page):
 
 def test_deleting_asks_first(open_page: Page, world: World):
     page = open_page("runs")
-    page.button(key="delete-run_failed").click().run()
+    page.button(key="icon-delete-run_failed").click().run()
     assert "run_failed" in world.runs, "nothing is deleted before the second click"
     assert "cannot be undone" in rendered(page)
 

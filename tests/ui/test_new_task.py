@@ -73,7 +73,7 @@ def test_sites_are_sent_and_can_be_taken_back(open_page: Page, world: World):
         page.text_input(key=f"site-name-{number}").set_value(name)
         page.text_input(key=f"site-url-{number}").set_value(f"https://{name}.example")
     page.text_input(key="site-profile-2").set_value("me").run()
-    page.button(key="site-remove-1").click().run()
+    page.button(key="icon-site-remove-1").click().run()
     start(fill(page, "look it up"))
     assert created(world)[0]["sites"] == [{"name": "wiki", "url": "https://wiki.example", "profile": "me"}]
 

@@ -206,8 +206,8 @@ def test_a_plan_is_edited_reordered_and_accepted(open_page: Page, world: World):
     page = open_page("run", run="run_plan")
     assert button(page, "Start with this plan")
     page.text_input(key="plan-text-appr_p-1").set_value("find the price in the other shop").run()
-    page.button(key="plan-arrow_downward-appr_p-2").click().run()
-    page.button(key="plan-delete-appr_p-3").click().run()
+    page.button(key="icon-plan-arrow_downward-appr_p-2").click().run()
+    page.button(key="icon-plan-delete-appr_p-3").click().run()
     page.button(key="plan-add-appr_p").click().run()
     assert button(page, "Start with my plan").disabled
     page.selectbox(key="plan-agent-appr_p-3").select("files").run()

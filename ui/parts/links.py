@@ -1,11 +1,15 @@
-"""The addresses of the pages: the one place that knows where they are."""
+"""The addresses of the pages: the one place that knows where they are.
+
+Their folder is not called `pages`: Streamlit would take that for its older kind of app, and a link to a run that is the first thing a fresh
+server is asked for would be drawn without main.py.
+"""
 
 import streamlit as st
 
-NEW_TASK = "pages/new_task.py"
-RUN = "pages/run.py"
-RUNS = "pages/runs.py"
-APPROVALS = "pages/approvals.py"
+NEW_TASK = "views/new_task.py"
+RUN = "views/run.py"
+RUNS = "views/runs.py"
+APPROVALS = "views/approvals.py"
 
 
 def run_link(run_id: str, label: str = "Open the run", icon: str = ":material/arrow_forward:") -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from app.events import RunView
 from app.schemas import ApprovalStatus
 from ui.parts.gate import decide
+from ui.parts.icon_button import icon_button
 from ui.parts.words import agent_look
 
 _MARKS = {
@@ -88,7 +89,7 @@ def _edit_row(approval_id: str, rows: list[dict[str, Any]], place: int, row: dic
 
 
 def _tool(rows: list[dict[str, Any]], place: int, by: int, icon: str, meaning: str, tag: str, *, disabled: bool) -> None:
-    if not st.button("", icon=f":material/{icon}:", type="tertiary", help=meaning, key=f"plan-{icon}-{tag}", disabled=disabled):
+    if not icon_button(icon, meaning, key=f"plan-{icon}-{tag}", disabled=disabled):
         return
     row = rows.pop(place)
     if by:

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.schemas import Site
+from ui.parts.icon_button import icon_button
 
 _ROWS = "site-rows"
 
@@ -48,8 +49,7 @@ def _row(number: int) -> dict[str, Any]:
             persist_state="session",
             help="Name of a browser profile that is logged in already. The team uses it without ever seeing a password.",
         )
-        gone = {"on_click": _remove, "args": (number,)}
-        st.button("", icon=":material/close:", type="tertiary", help="Remove this site", key=f"site-remove-{number}", **gone)
+        icon_button("close", "Remove this site", key=f"site-remove-{number}", on_click=_remove, args=(number,))
     return {"name": (name or "").strip(), "url": (url or "").strip(), "profile": (profile or "").strip() or None}
 
 

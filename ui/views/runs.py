@@ -6,6 +6,7 @@ from app.errors import KeepsakeError
 from app.schemas import Run, RunStatus, Task
 from ui.parts.api import all_runs, api, task_of
 from ui.parts.callout import callout, show_error
+from ui.parts.icon_button import icon_button
 from ui.parts.links import NEW_TASK, run_link
 from ui.parts.words import STATUS, ago, count, duration, plural
 
@@ -63,8 +64,7 @@ def row(run: Run, task: Task) -> None:
             st.caption(f"{ago(run.created_at)} · {use}", width="content")
             with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="small"):
                 run_link(run.id, "Open")
-                hint = "Delete the task and all its data"
-                if st.button("", icon=":material/delete:", type="tertiary", help=hint, key=f"delete-{run.id}"):
+                if icon_button("delete", "Delete the task and all its data", key=f"delete-{run.id}"):
                     confirm(task)
 
 

@@ -1,6 +1,7 @@
-"""One run, live: `?run=ID`. A fragment fetches events once a second and redraws what moves; what a person types into stays untouched.
+"""One run, live: `?run=ID`. Two fragments fetch events once a second and redraw what moves; what a person types into stays untouched.
 
-The fixed parts (outcome, decision, question, controls) are drawn by the page itself and change only when the run's stage does.
+The fixed parts (outcome, decision, question, controls) are drawn by the page itself and change only when the run's stage does. The fragments
+draw in their own place: one that writes into outside containers breaks when a full run is cut short before it has reserved them.
 """
 
 import streamlit as st
@@ -30,20 +31,20 @@ def page(run_id: str) -> None:
         st.page_link(RUNS, label="All runs", icon=":material/list_alt:")
         return
     status = feed.run.status
-    with st.container(key="run-top", horizontal=True, vertical_alignment="top", gap="medium"):
+    with st.container(key="run-top", horizontal=True, vertical_alignment="top", gap="small"):
         with st.container(width="stretch"):
             title(feed)
         controls(feed)
-    top = st.container(gap="small", key="run-head")
+    every = None if status.ended else 1.0
+    st.fragment(top, run_every=every)(feed, feed.stage)
     if status.ended:
         outcome(feed)
     elif status in {RunStatus.AWAITING_APPROVAL, RunStatus.AWAITING_INPUT}:
         decision(feed)
-    body = st.container(key="run-body")
+    st.fragment(body, run_every=every)(feed)
     # While something is asked, words go with the answer; and a Ctrl+Enter typed here would press Approve.
     if status in {RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.PAUSED}:
         steer_box(feed)
-    st.fragment(live, run_every=None if status.ended else 1.0)(feed, feed.stage, top, body)
 
 
 def decision(feed: Feed) -> None:
@@ -62,27 +63,30 @@ def decision(feed: Feed) -> None:
             st.rerun()
 
 
-def live(feed: Feed, drawn: tuple[str, str, bool], top: st.delta_generator.DeltaGenerator, body: st.delta_generator.DeltaGenerator) -> None:
-    """What moves. `drawn` is the stage the fixed parts were drawn for; when the run has left it, the whole page is drawn anew."""
+def top(feed: Feed, drawn: tuple[str, str, bool]) -> None:
+    """Status, times, budgets. `drawn` is the stage the fixed parts were drawn for; when the run has left it, the whole page is drawn anew."""
     feed.refresh(within_s=0.5)
     if feed.stage != drawn:
         st.rerun()
-    with top:
-        head(feed)
-    with body:
-        view = feed.view
-        left, right = st.columns([8, 5], gap="medium")
-        with left:
-            plan_card(view)
-            next_line(view)
-            trail(view)
-        with right, st.container(key="run-side"):
-            browser_card(view)
-            memory_card(view)
-            facts_card(view)
-            gate_card(view)
-            notices_card(view)
-            said(feed)
+    head(feed)
+
+
+def body(feed: Feed) -> None:
+    """Plan and trail, and beside them what the team sees, holds and knows."""
+    feed.refresh(within_s=0.5)
+    view = feed.view
+    left, right = st.columns([8, 5], gap="medium")
+    with left:
+        plan_card(view)
+        next_line(view)
+        trail(view)
+    with right, st.container(key="run-side"):
+        browser_card(view)
+        memory_card(view)
+        facts_card(view)
+        gate_card(view)
+        notices_card(view)
+        said(feed)
 
 
 run_id = st.query_params.get("run", "")
