@@ -1,0 +1,182 @@
+"""A training recipe: everything that decides what comes out, validated before anything heavy starts. Importable without torch.
+
+A recipe is a YAML file; `key=value` overrides go over it, by full path (`optimizer.lr=3e-4`) or by last name where that is unique (`lr=3e-4`).
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.errors import InvalidInput
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Seeds(Section):
+    """Seeds `start` to `stop` - 1 of the worlds' tasks. Which seeds belong to which split is the worlds' own rule, and they hold to it."""
+
+    start: int = Field(ge=0)
+    stop: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.stop <= self.start:
+            raise ValueError(f"seeds {self.start} to {self.stop} are none")
+        return self
+
+
+class DataConfig(Section):
+    """Where examples come from: oracle runs of these seeds, or files of examples where any are named."""
+
+    train: Seeds = Seeds(start=0, stop=600)
+    dev: Seeds = Seeds(start=9_000, stop=9_060)
+    eval: Seeds = Seeds(start=10_000, stop=10_060)
+    files: dict[Literal["train", "dev", "eval"], list[Path]] = Field(
+        default_factory=dict, description="Files of examples (.jsonl, .jsonl.gz) in place of all seeds."
+    )
+    workers: int = Field(2, ge=1, le=64, description="Processes that make examples; changes nothing but the time.")
+    floor: int = Field(0, ge=0, description="Examples that a decision type is brought up to, with repeats.")
+    ceiling: int = Field(1_000_000, ge=1, description="Examples that a decision type is cut down to.")
+    copies: int = Field(3, ge=1, description="How often one example may stand in a pass to reach the floor.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.floor > self.ceiling:
+            raise ValueError(f"floor {self.floor} is above ceiling {self.ceiling}")
+        if self.files and not self.files.keys() >= {"train", "dev", "eval"}:
+            raise ValueError("files name all of train, dev and eval, or none")
+        return self
+
+
+class OptimizerConfig(Section):
+    """AdamW with linear warm-up and linear decay to zero."""
+
+    lr: float = Field(4e-4, gt=0, le=1)
+    warmup_steps: int = Field(10, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class TrainConfig(Section):
+    tokens: int = Field(2_000_000, ge=1, description="Prompt and completion tokens to learn from; passes over the data repeat as needed.")
+    tokens_per_step: int | None = Field(None, ge=64, description="None: 2,048 on a processor, 8,192 on a GPU.")
+    siblings: int = Field(
+        4,
+        ge=1,
+        description="Examples that begin alike and share a step, where the common beginning is computed once; 1: none do.",
+    )
+    init: Literal["base"] | Path = Field("base", description="Weights to start from: the base, or a directory of an earlier run.")
+    frozen_layers: int = Field(0, ge=0, description="Lowest layers, and the input embeddings, that are not trained.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of weights and activations. auto: bfloat16 where the device multiplies it fast. Updates are always float32."
+    )
+    threads: int | None = Field(None, ge=1, description="Processor threads; None: one a core.")
+    seed: int = Field(0, ge=0)
+    checkpoint_steps: int = Field(50, ge=1)
+    dev_steps: int = Field(200, ge=1, description="Steps between measurements on a few held-out examples.")
+    dev_examples: int = Field(200, ge=0, description="How many; 0: no such measurements.")
+
+
+class EvaluationConfig(Section):
+    """Held-out examples to measure on at the end; None: all."""
+
+    dev: int | None = Field(1_000, ge=1)
+    eval: int | None = Field(1_000, ge=1)
+
+
+class DeltaConfig(Section):
+    """How the fine-tune is packed, see infra.weights.delta."""
+
+    bits: Literal[1, 2, "ternary", "auto"] = "auto"
+    group: int = Field(64, ge=8)
+    max_bytes: int = Field(32_000_000, ge=1_000)
+
+
+class Recipe(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")
+    purpose: str = ""
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    delta: DeltaConfig = DeltaConfig()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that decides the result; the number of workers does not."""
+        body = self.model_dump(mode="json", exclude={"purpose": True, "data": {"workers"}})
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.name}-{self.digest[:8]}"
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe at `path` with `key=value` overrides. Raises InvalidInput, which names the key and what it may be."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidInput(f"There is no recipe at {path}.", hint="infra/training/recipes holds those that come with Keepsake.") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{path} is no YAML: {error}", hint="Compare it with infra/training/recipes/first_team.yaml.") from error
+    if not isinstance(values, dict):
+        raise InvalidInput(f"{path} holds no recipe.", hint="Compare it with infra/training/recipes/first_team.yaml.")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the recipe"
+        raise InvalidInput(f"{path.name}: {where}: {first['msg']}", hint="`keepsake train validate RECIPE` prints all keys.") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    paths = [path for path in _paths(Recipe) if path == tuple(key.split(".")) or path[-1] == key]
+    exact = [path for path in paths if path == tuple(key.split("."))]
+    if not equals or len(exact or paths) != 1:
+        known = ", ".join(".".join(path) for path in paths or _paths(Recipe))
+        problem = "is not key=value" if not equals else "is ambiguous" if paths else "sets no key of a recipe"
+        raise InvalidInput(f"`{override}` {problem}.", hint=f"Keys: {known}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"`{override}`: {text!r} is no YAML value.", hint="Quote it.") from error
+    *sections, last = (exact or paths)[0]
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InvalidInput(f"`{section}` of the recipe is no section.", hint="Compare it with infra/training/recipes/first_team.yaml.")
+    values[last] = _number(value)
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 4e-4 as a string, people do not."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths of all keys, sections left out."""
+    paths: list[tuple[str, ...]] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            paths += _paths(kind, (*prefix, name))
+        else:
+            paths.append((*prefix, name))
+    return paths

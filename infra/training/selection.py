@@ -1,0 +1,63 @@
+"""Which examples are learned from, and in what order: without repeats, without what is measured later, balanced by decision type."""
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from infra.training.examples import Example
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Examples of which no two are the same decision. `repeated` were dropped as such, `held_out` because a later measurement has them."""
+
+    examples: list[Example]
+    repeated: int
+    held_out: int
+
+
+def distinct(examples: Iterable[Example], held_out: Collection[str] = ()) -> Distinct:
+    """The first of each group of equal examples, without those whose digest is in `held_out`."""
+    kept: dict[str, Example] = {}
+    repeated = leaked = 0
+    for example in examples:
+        digest = example.digest
+        if digest in held_out:
+            leaked += 1
+        elif digest in kept:
+            repeated += 1
+        else:
+            kept[digest] = example
+    return Distinct(list(kept.values()), repeated, leaked)
+
+
+def balance(examples: Iterable[Example], floor: int, ceiling: int, copies: int, seed: int) -> list[Example]:
+    """At most `ceiling` and, with repeats, at least `floor` examples of each kind, in an order any prefix of which has the same mixture.
+
+    A kind too rare for `floor` is shown `copies` times and no more: repeats teach words by heart, not decisions. Deterministic by seed.
+    """
+    kinds: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        kinds[example.kind].append(example)
+    places: list[tuple[float, str, int, Example]] = []
+    for kind, own in sorted(kinds.items()):
+        draw = random.Random(f"{seed} {kind}")
+        draw.shuffle(own)
+        wanted = min(max(len(own), min(floor, copies * len(own))), ceiling)
+        rounds = math.ceil(wanted / len(own))
+        chosen = [example for _ in range(rounds) for example in own][:wanted]
+        places += [((i + draw.random()) / wanted, kind, i, example) for i, example in enumerate(chosen)]
+    return [example for *_, example in sorted(places, key=lambda place: place[:3])]
+
+
+def sample(examples: list[Example], n: int | None, seed: int) -> list[Example]:
+    """`n` of the examples in their own mixture, all if None or fewer; those of a smaller `n` are among those of a larger one."""
+    order = random.Random(f"sample {seed}").sample(range(len(examples)), len(examples))
+    return [examples[i] for i in order[: len(order) if n is None else n]]
+
+
+def counts(examples: Iterable[Example]) -> dict[str, int]:
+    """Examples of each kind, most first."""
+    return dict(Counter(example.kind for example in examples).most_common())

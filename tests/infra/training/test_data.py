@@ -1,0 +1,81 @@
+import pytest
+
+from app.errors import InvalidInput
+from infra.training import data
+from infra.training.config import DataConfig, EvaluationConfig, Seeds
+from infra.training.data import load_data, shards
+from infra.training.examples import write_shard
+from tests.infra.training.samples import examples
+
+ALL = EvaluationConfig(dev=None, eval=None)
+
+
+class Worlds:
+    """Stands for the worlds' oracle: three examples a seed. `asked` keeps what was generated."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, split, seeds, workers):
+        self.asked.append((split, seeds.start, seeds.stop))
+        yield from examples(3 * len(seeds), seeds.start)
+
+
+def _load(tmp_path, config, worlds=None):
+    return load_data(config, ALL, tmp_path, lambda _: None, worlds)
+
+
+def test_examples_are_made_once_and_kept_in_parts(tmp_path):
+    worlds = Worlds()
+    for _ in range(2):
+        paths = shards("train", Seeds(start=10, stop=120), 1, tmp_path, lambda _: None, worlds)
+    assert worlds.asked == [("train", 10, 60), ("train", 60, 110), ("train", 110, 120)]
+    assert len(paths) == 3 and all(path.is_file() for path in paths)
+
+
+def test_another_source_makes_them_anew(tmp_path, monkeypatch):
+    worlds = Worlds()
+    shards("train", Seeds(start=0, stop=5), 1, tmp_path, lambda _: None, worlds)
+    monkeypatch.setattr(data, "fingerprint", lambda: "other")
+    shards("train", Seeds(start=0, stop=5), 1, tmp_path, lambda _: None, worlds)
+    assert len(worlds.asked) == 2
+
+
+def test_comments_and_docstrings_are_no_other_source():
+    one, same, other = 'def f(x):\n    """Doc."""\n    return x  # why\n', "def f(x):\n    return x\n", "def f(x):\n    return x + 1\n"
+    assert data._meaning(one) == data._meaning(same) != data._meaning(other)
+
+
+def test_a_generation_that_fails_leaves_no_part(tmp_path):
+    def broken(split, seeds, workers):
+        yield from examples(2)
+        raise InvalidInput("the oracle is lost")
+
+    with pytest.raises(InvalidInput, match="lost"):
+        shards("train", Seeds(start=0, stop=5), 1, tmp_path, lambda _: None, broken)
+    assert not list(tmp_path.glob("*.jsonl.gz"))
+
+
+def test_no_training_example_is_measured_on(tmp_path):
+    write_shard(tmp_path / "train.jsonl.gz", examples(30))
+    write_shard(tmp_path / "dev.jsonl.gz", examples(30, first_seed=8))  # two seeds of it are trained on
+    write_shard(tmp_path / "eval.jsonl.gz", examples(9, first_seed=16))  # two seeds of it are in dev
+    files = {split: [tmp_path / f"{split}.jsonl.gz"] for split in ("train", "dev", "eval")}
+    found = _load(tmp_path, DataConfig(files=files))
+    digests = [{e.digest for e in part} for part in (found.train, found.dev, found.eval)]
+    assert not (digests[0] & digests[1] or digests[0] & digests[2] or digests[1] & digests[2])
+    assert (len(found.train), len(found.dev), len(found.eval), found.held_out) == (24, 24, 9, 6)
+
+
+def test_the_hashes_are_of_the_examples_that_count(tmp_path):
+    config = DataConfig(train=Seeds(start=0, stop=5), dev=Seeds(start=50, stop=52), eval=Seeds(start=60, stop=62))
+    first, again = (_load(tmp_path / name, config, Worlds()) for name in ("a", "b"))
+    more = _load(tmp_path / "a", config.model_copy(update={"train": Seeds(start=0, stop=6)}), Worlds())
+    assert first.hashes == again.hashes
+    assert first.hashes["all"] != more.hashes["all"] and first.hashes["dev"] == more.hashes["dev"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    files = {split: [tmp_path / "no.jsonl"] for split in ("train", "dev", "eval")}
+    with pytest.raises(InvalidInput, match="no file of examples"):
+        _load(tmp_path, DataConfig(files=files))
