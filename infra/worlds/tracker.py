@@ -4,9 +4,12 @@ Fossil's own configuration gives it a plain skin and a ticket form with one Subm
 `clerk` files tickets; agents enter by a saved, logged-in browser profile and see no password. Everybody may read.
 """
 
+import contextlib
 import functools
 import hashlib
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import struct
@@ -103,6 +106,8 @@ def _prepared() -> bytes:
 
 def create_tracker(repository: Path, tickets: Sequence[Ticket] = ()) -> None:
     """Write a tracker holding `tickets`, oldest first. Tickets are Fossil artifacts, put in as one batch (about 0.1 s)."""
+    for ending in ("", "-journal", "-wal", "-shm"):  # a journal left behind would be played back into the new file
+        repository.with_name(repository.name + ending).unlink(missing_ok=True)
     repository.write_bytes(_prepared())
     if not tickets:
         return
@@ -166,7 +171,12 @@ class TrackerServer:
         command = [_program(), "server", str(self.repository), "--port", str(self.port), "--nossl", "--nojail"]
         command += [] if self.public else ["--localhost"]
         self._process = subprocess.Popen(
-            command, env=_environment(self.repository.parent), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=_environment(self.repository.parent),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a group of its own: Fossil forks a child a request, and stop ends them all
         )
         assert self._process.stdout is not None
         ready, _, _ = select([self._process.stdout], [], [], patience)
@@ -179,7 +189,8 @@ class TrackerServer:
         """End the server; more than once is fine."""
         if self._process is None:
             return
-        self._process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(5)
         if self._process.stdout:
             self._process.stdout.close()

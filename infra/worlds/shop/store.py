@@ -34,7 +34,8 @@ def seed_shop(path: Path, seed: int | str, catalogue: Sequence[Product], fault_r
 
     Raises InvalidInput when two products share an address.
     """
-    path.unlink(missing_ok=True)
+    for ending in ("", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
     with sqlite3.connect(path) as db:
         db.executescript(f"PRAGMA synchronous=OFF; BEGIN; {_SCHEMA} COMMIT;")
         db.execute("INSERT INTO meta VALUES(?, ?)", (str(seed), fault_rate))

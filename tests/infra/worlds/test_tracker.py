@@ -62,6 +62,13 @@ def test_a_new_tracker_knows_nothing_of_the_last(tmp_path):
     assert tracker.tickets(path) == TICKETS[:1]
 
 
+def test_a_journal_left_behind_does_not_reach_the_new_tracker(tmp_path):
+    path = tmp_path / "t.fossil"
+    (tmp_path / "t.fossil-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(600))
+    create_tracker(path, TICKETS)
+    assert not (tmp_path / "t.fossil-journal").exists() and tracker.tickets(path) == TICKETS
+
+
 def test_the_report_is_a_plain_table_of_four_columns(server):
     page = httpx.get(f"{server.url}/rptview/1").text
     assert re.findall(r"<th>(\w+)</th>", page) == ["title", "type", "severity", "status"]
