@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.errors import KeepsakeError
 from ui.parts import links
-from ui.parts.api import pending_approvals
+from ui.parts.api import asking_runs, pending_approvals
 
 HERE = Path(__file__).parent
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 def waiting() -> str:
     """How many decisions wait, for the menu; nothing when the API does not answer (the page itself says so)."""
     try:
-        number = len(pending_approvals())
+        number = len(pending_approvals()) + len(asking_runs())
     except KeepsakeError:
         return ""
     return f" ({number})" if number else ""

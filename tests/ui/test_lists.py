@@ -47,6 +47,7 @@ def test_a_long_list_comes_in_pages(open_page: Page, world: World):
     assert len(listed(page)) == 25
     page.button(key="runs-more").click().run()
     assert len(listed(page)) == 40
+    assert "Show more" not in {b.label for b in page.button}
 
 
 def test_an_empty_list_leads_to_the_form(open_page: Page, world: World):
@@ -66,6 +67,8 @@ def test_approvals_of_all_runs_are_together_oldest_first(open_page: Page):
     shown = texts(page)
     assert stories.LOOKUP_TEXT in shown and "Order two Copper Kettles." in shown
     assert "A plan waits for you" in rendered(page)
+    assert "The team asks you something" in rendered(page)
+    assert "run=run_question" in {link.proto.query_string for link in page.page_link}
 
 
 def test_an_approval_is_decided_there(open_page: Page, world: World):
@@ -88,5 +91,6 @@ def test_a_decision_taken_elsewhere_leaves_the_page(open_page: Page, world: Worl
     assert page.button(key="approve-appr_a1")
     for run in world.runs.values():
         run.approvals.clear()
+    world.runs.pop("run_question")
     page.run()
     assert "Nothing waits for you" in rendered(page)

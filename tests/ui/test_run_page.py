@@ -113,6 +113,11 @@ def test_text_from_outside_is_never_rendered(open_page: Page, run: str):
     assert not page.html or all("<style" in h.value or h.value == "" for h in page.html)
 
 
+def test_a_queued_run_says_what_it_waits_for(open_page: Page, world: World):
+    world.checks["worker"] = "none"
+    assert any("No worker is at work" in t for t in texts(open_page("run", run="run_queued")))
+
+
 def test_an_unknown_run_is_said_to_be_unknown(open_page: Page):
     page = open_page("run", run="run_nowhere")
     assert any("There is no run" in t for t in texts(page))

@@ -101,8 +101,6 @@ def _verdict(approval_id: str, plan: list[dict[str, Any]], rows: list[dict[str, 
     edited = [{"agent": r["agent"], "instruction": (r["instruction"] or "").strip()} for r in rows]
     changed = edited != [{"agent": s["agent"], "instruction": s["instruction"]} for s in plan]
     empty = [i for i, s in enumerate(edited, 1) if not s["instruction"]]
-    if empty:
-        st.caption(f":orange[Step {empty[0]} has no text yet.]")
     with st.container(horizontal=True, gap="small"):
         accept = st.button(
             "Start with my plan" if changed else "Start with this plan",
@@ -114,6 +112,8 @@ def _verdict(approval_id: str, plan: list[dict[str, Any]], rows: list[dict[str, 
         with st.popover("Reject…", icon=":material/close:", key=f"plan-reject-menu-{approval_id}"):
             why = st.text_input("Why? The run ends as refused.", key=f"plan-why-{approval_id}", max_chars=4000)
             reject = st.button("Reject the plan", type="primary", key=f"plan-reject-{approval_id}")
+    if empty:
+        st.caption(f":orange[Step {empty[0]} has no text yet.]")
     if accept:
         return decide(approval_id, ApprovalStatus.APPROVED, "", edited if changed else None)
     return reject and decide(approval_id, ApprovalStatus.REJECTED, why or "")

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from app.errors import KeepsakeError
-from app.schemas import Approval, ApprovalKind
-from ui.parts.api import api, pending_approvals, task_of
+from app.schemas import Approval, ApprovalKind, Run
+from ui.parts.api import api, asking_runs, pending_approvals, task_of
 from ui.parts.callout import callout, show_error
 from ui.parts.gate import approval_card, is_refusing
 from ui.parts.links import run_link
@@ -13,11 +13,11 @@ from ui.parts.words import agent_look, ago
 
 def page() -> None:
     try:
-        waiting = pending_approvals()
+        waiting, asking = pending_approvals(), asking_runs()
     except KeepsakeError as error:
         show_error(error, "The approvals cannot be listed", key="approvals")
         return
-    if not waiting:
+    if not waiting and not asking:
         callout("good", "Nothing waits for you", "Runs that ask for a decision appear here by themselves.", key="none")
     # No key may say yes to one action while a reason against another is being typed.
     keys = not any(is_refusing(a.id) for a in waiting)
@@ -34,7 +34,9 @@ def page() -> None:
                 approval.id, approval.kind, approval.action, approval.reason, shortcut=keys and number == 0
             ):
                 st.rerun()
-    watch([a.id for a in waiting])
+    for run in asking:
+        question(run)
+    watch([x.id for x in [*waiting, *asking]])
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -56,11 +58,22 @@ def plan_card(approval: Approval) -> None:
         run_link(approval.run_id, "Review it on its run's page", icon=":material/checklist:")
 
 
+def question(run: Run) -> None:
+    """A question is answered on its run's page, where one sees what it is about."""
+    with st.container(key=f"approval-{run.id}", gap="xsmall"):
+        st.caption(f"asked {ago(run.updated_at)}")
+        with st.container(key=f"for-{run.id}"):
+            st.text(task_text(run.id))
+        with st.container(key=f"ask-{run.id}", gap="small"):
+            st.subheader("The team asks you something", anchor=False)
+            run_link(run.id, "Answer it on its run's page", icon=":material/contact_support:")
+
+
 @st.fragment(run_every=2.0)
 def watch(drawn: list[str]) -> None:
     """Redraw the page when something new waits or something was decided elsewhere; what is being typed stays."""
     try:
-        now = [a.id for a in pending_approvals()]
+        now = [x.id for x in [*pending_approvals(), *asking_runs()]]
     except KeepsakeError as error:
         show_error(error, "The list is not up to date", key="watch")
         return

@@ -19,6 +19,7 @@ from ui.parts.links import RUNS
 from ui.parts.notices import notices_card
 from ui.parts.outcome import outcome
 from ui.parts.plan import plan_card, plan_editor
+from ui.parts.ready import ready_banner
 from ui.parts.talk import controls, question_card, said, steer_box
 from ui.parts.trail import trail
 
@@ -35,7 +36,9 @@ def page(run_id: str) -> None:
         with st.container(width="stretch"):
             title(feed)
         controls(feed)
-    every = None if status.ended else 1.0
+    if status == RunStatus.QUEUED:
+        ready_banner()  # why nothing happens, when something is missing
+    every = None if status.ended else 1.0 if status in {RunStatus.QUEUED, RunStatus.RUNNING} else 2.0
     st.fragment(top, run_every=every)(feed, feed.stage)
     if status.ended:
         outcome(feed)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.errors import KeepsakeError
 from app.schemas import Run, RunStatus, Task
-from ui.parts.api import all_runs, api, task_of
+from ui.parts.api import all_runs, api, tasks_of
 from ui.parts.callout import callout, show_error
 from ui.parts.icon_button import icon_button
 from ui.parts.links import NEW_TASK, run_link
@@ -18,19 +18,24 @@ _FILTERS = {
     "Not done": {RunStatus.FAILED, RunStatus.REFUSED, RunStatus.CANCELLED},
 }
 _PAGE = 25
+_SEARCHED = 1000  # newest runs that a filter or a search looks at
 
 
 def shown(runs: list[Run], chosen: str, wanted: str) -> list[tuple[Run, Task]]:
     """Runs that match the filter and the words searched for, with their tasks."""
-    found = [(r, task_of(r.task_id)) for r in runs if r.status in _FILTERS[chosen]]
+    runs = [r for r in runs if r.status in _FILTERS[chosen]]
+    tasks = tasks_of(runs)
+    found = [(r, tasks[r.task_id]) for r in runs if r.task_id in tasks]
     words = wanted.lower().split()
     return [(r, t) for r, t in found if all(w in t.text.lower() or w in r.id for w in words)]
 
 
 @st.fragment(run_every=4.0)
 def listing(chosen: str, wanted: str) -> None:
+    limit = st.session_state.get("runs-limit", _PAGE)
+    everything = chosen == "All" and not wanted
     try:
-        found = shown(all_runs(), chosen, wanted)
+        found = shown(all_runs(limit + 1 if everything else _SEARCHED), chosen, wanted)
     except KeepsakeError as error:
         show_error(error, "The runs cannot be listed", key="runs")
         return
@@ -39,11 +44,10 @@ def listing(chosen: str, wanted: str) -> None:
         callout("info", nothing, key="empty")
         st.page_link(NEW_TASK, label="Start a task", icon=":material/add_circle:")
         return
-    limit = st.session_state.get("runs-limit", _PAGE)
     for run, task in found[:limit]:
         row(run, task)
     if len(found) > limit:
-        st.button(f"Show {min(_PAGE, len(found) - limit)} more", key="runs-more", icon=":material/expand_more:", on_click=_more)
+        st.button("Show more", key="runs-more", icon=":material/expand_more:", on_click=_more)
 
 
 def _more() -> None:
@@ -71,7 +75,7 @@ def row(run: Run, task: Task) -> None:
 @st.dialog("Delete this task?")
 def confirm(task: Task) -> None:
     st.text(task.text[:300])
-    st.markdown("All its runs, their trails, screenshots and files go with it. This cannot be undone.")
+    st.markdown("All its runs, their trails, screenshots and files go with it; a run under way is stopped. This cannot be undone.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Delete everything", type="primary", icon=":material/delete:", key="delete-yes"):
             try:
