@@ -215,11 +215,12 @@ def hang_in() -> dict[str, str]:
 
 
 def main() -> None:
-    missing = hang_in()
-    known = typer.main.get_group(app).commands
-    if missing and (len(sys.argv) < 2 or sys.argv[1] not in known):
-        for name, why in missing.items():
-            typer.echo(f"The commands of `{name}` are not installed ({why}); `make setup` installs all of them.", err=True)
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    if wanted not in typer.main.get_group(app).commands:  # our own commands need not wait for other floors to load
+        missing = hang_in()
+        if wanted not in typer.main.get_group(app).commands:
+            for name, why in missing.items():
+                typer.echo(f"The commands of `{name}` are not installed ({why}); `make setup` installs all of them.", err=True)
     try:
         app()
     except KeepsakeError as error:

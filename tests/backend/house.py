@@ -97,7 +97,6 @@ def running_house(settings: Settings, *, worker: bool = True) -> Iterator[House]
     async def main() -> None:
         store = Store(settings)
         server = uvicorn.Server(uvicorn.Config(create_app(settings, store), log_config=None, timeout_graceful_shutdown=1))
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         stopping = asyncio.Event()
 
         def end() -> None:
