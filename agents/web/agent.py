@@ -18,12 +18,14 @@ from agents.web.screen.words import shorten
 from agents.web.surface import BLANK, Allowed, Surface
 from app.config import Settings
 from app.errors import ElementMissing, InvalidInput
-from app.schemas import Action, Site
+from app.schemas import Action, Effect, Site
 
 UNTRUSTED = "untrusted:web"
 MAX_ACTIONS = 15  # of one block
 MAX_REPEATS = 3  # the same action on an unchanged page
 _MEMORY = "web"  # key in TeamState.memory and Block.scratch
+
+_WIDE = {"max_text": 80, "max_elements": 80, "max_tokens": 2500}  # excerpt for a large model; the compact default is excerpt's own
 
 WriteFile = Callable[[str, str, Permit, Action], Awaitable[Any] | Any]
 
@@ -44,13 +46,14 @@ class WebMember:
         surface: Surface | None = None,
     ) -> None:
         self.sites, self.artifacts, self.write_file = sites, artifacts, write_file
+        self.room = _WIDE if settings.effective_profile == "full" else {}
         self.surface: Surface = surface or Browser(settings, allowed, [s.profile for s in sites if s.profile])
 
     async def propose(self, state: TeamState, block: Block, roles: Roles) -> Action | Answer:
         if len([s for s in block.steps if s.action]) >= MAX_ACTIONS:
             return Answer(f"gave up after {MAX_ACTIONS} actions", failed=True)
         view = await self._look(state)
-        shown = excerpt(view, block.instruction) if view else None
+        shown = excerpt(view, block.instruction, **self.room) if view else None
         choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
         if choice.verb == "answer":
             return Answer(choice.text)
@@ -73,7 +76,7 @@ class WebMember:
         await self._do(deed, view)
         view = await self._look(state)
         state.memory[_MEMORY] = await self.surface.memory()
-        return await self._observe(deed, view, block)
+        return await self._observe(action, deed, view, block)
 
     async def look_again(self, state: TeamState, action: Action) -> str:
         memory = state.memory.get(_MEMORY, {})
@@ -129,10 +132,12 @@ class WebMember:
         text = f"Saved {len(view.table)} rows of {len(view.table[0])} columns as {deed.text}.{cut}"
         return Observation(text, labels=[UNTRUSTED], url=view.url, artifacts=[entry])
 
-    async def _observe(self, deed: Deed, view: PageView | None, block: Block) -> Observation:
+    async def _observe(self, action: Action, deed: Deed, view: PageView | None, block: Block) -> Observation:
         notes = self.surface.notes()
         place = _place(view)
         sentences = [place, *[n for n in notes if view is None or n != view.problem]]
+        if action.effect != Effect.READ and view is not None and view.status == 0:
+            sentences.append("It may or may not have happened.")
         if deed.verb == "read" and view is not None:
             sentences.append(" / ".join(excerpt(view, block.instruction, max_elements=0).text))
         picture = await self.surface.screenshot()

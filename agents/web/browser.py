@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from playwright.async_api import BrowserContext, ElementHandle, Error, Page, Route, ViewportSize
 from playwright.async_api import StorageState as PlaywrightState
@@ -47,6 +48,23 @@ _SHOT_QUALITIES = (60, 40, 20, 5)
 _TRIES = 3  # readings of a page that moves on while it is read
 _REFUSED_BY_FORM = "(node) => !!node.form && !node.form.noValidate && !node.formNoValidate && node.form.matches(':invalid')"
 
+Step = TypeVar("Step", bound=Callable[..., Awaitable[Any]])
+
+
+def _typed(step: Step) -> Step:
+    """Where Playwright's errors end: what a step did not foresee means that the browser is broken, and is opened anew next time."""
+
+    @wraps(step)
+    async def typed(self: "Browser", *arguments: Any, **named: Any) -> Any:
+        try:
+            return await step(self, *arguments, **named)
+        except Error as error:
+            self._broken = True
+            hint = "What was under way may or may not have happened: look before doing it again."
+            raise NavigationFailed(f"The browser broke down: {_first_line(error)}", hint=hint) from error
+
+    return cast(Step, typed)
+
 
 class Browser:
     """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions."""
@@ -60,6 +78,7 @@ class Browser:
         self._parser: DomParser | None = None
         self._failed: PageView | None = None  # shown instead of the page until the next step
         self._problem = ""
+        self._broken = False
         self._turned_away: list[str] = []  # addresses, since the last notes
         self._storage = ""
         self._state: storage.StorageState = {}
@@ -70,9 +89,10 @@ class Browser:
 
     async def open(self, memory: dict[str, Any] | None = None) -> bool:
         """See Surface. Raises BrowserUnavailable without a Chromium, NotFound for a profile that is not there."""
-        if self._lease is not None and self._lease.alive and self._context is not None:
+        if self._lease is not None and self._lease.alive and self._context is not None and not self._broken:
             return False
         await self.close()
+        self._broken = False
         kept = Memory.model_validate(memory or {})
         self._state = self._stored(kept.storage)
         self._storage = kept.storage
@@ -103,6 +123,7 @@ class Browser:
             accept_downloads=False,
             locale="en-US",
         )
+        self._context.on("close", self._on_close)
         await self._context.route("**/*", self._filter)
         self._tabs = Tabs(self._context, self._notes, self._inputs.clear)
         await self._tabs.current()
@@ -120,6 +141,9 @@ class Browser:
         if lease is not None:
             await lease.close()
 
+    def _on_close(self, context: BrowserContext) -> None:
+        self._broken = self._broken or context is self._context
+
     async def _filter(self, route: Route) -> None:
         """First filter: what is not among the task's sites is never sent. The page that wanted it stays as it is."""
         if self.allowed(route.request.url):
@@ -135,6 +159,7 @@ class Browser:
 
     # Reading
 
+    @_typed
     async def read(self) -> PageView:
         """See Surface."""
         if self._failed is not None:
@@ -165,6 +190,7 @@ class Browser:
         self._turned_away.clear()
         return self._notes.drain()
 
+    @_typed
     async def screenshot(self) -> bytes | None:
         """See Surface."""
         if self._failed is not None or self._tabs is None:
@@ -181,6 +207,7 @@ class Browser:
 
     # Moving
 
+    @_typed
     async def visit(self, url: str) -> None:
         """See Surface. An address outside the task's sites is not opened, and the view says so."""
         url = canonical(url) or url
@@ -201,6 +228,7 @@ class Browser:
         else:
             await self._rest()
 
+    @_typed
     async def back(self) -> None:
         """See Surface. A page that failed to load is left first; a window without a past is closed."""
         failed = self._failed
@@ -222,6 +250,7 @@ class Browser:
             return
         await self._rest()
 
+    @_typed
     async def scroll(self) -> None:
         """See Surface: one window's height down."""
         page = await self._begin().current()
@@ -230,6 +259,7 @@ class Browser:
 
     # Using elements
 
+    @_typed
     async def click(self, number: int) -> None:
         """See Surface."""
         element, handle = await self._element(number)
@@ -247,6 +277,7 @@ class Browser:
             self._notes.add(INCOMPLETE_FORM)
         await self._rest()
 
+    @_typed
     async def type(self, number: int, text: str, enter: bool = False) -> None:
         """See Surface. What stood in the box is replaced."""
         element, handle = await self._element(number)
@@ -262,6 +293,7 @@ class Browser:
                     self._notes.add(INCOMPLETE_FORM)
         await self._rest()
 
+    @_typed
     async def select(self, number: int, option: str) -> None:
         """See Surface. Raises ElementMissing for an option that is not offered."""
         element, handle = await self._element(number)
@@ -302,6 +334,7 @@ class Browser:
 
     # Memory
 
+    @_typed
     async def memory(self) -> dict[str, Any]:
         """See Surface. Cookies and local storage go to a file of the run, rewritten when they have changed."""
         if self._context is None or self._tabs is None:
@@ -314,6 +347,7 @@ class Browser:
             self._state = state
         return Memory(url="" if url == BLANK else url, storage=self._storage, inputs=self._inputs).model_dump()
 
+    @_typed
     async def restore(self, memory: dict[str, Any]) -> None:
         """See Surface: load the address (always by GET) and fill in what was filled in. What cannot be is a note."""
         kept = Memory.model_validate(memory)

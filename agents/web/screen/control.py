@@ -6,6 +6,7 @@ from agents.web.screen.raw import PART, VOID, Control
 from agents.web.screen.words import clean, join, shorten
 
 NAME = 80  # characters of an element's name
+_HREF = 4000  # characters of an address; a longer link is not followed
 _OPTIONS = 200  # options of a select that are kept
 PASSWORD = "********"  # stands for what was typed into a password box
 _BUTTONS = {"submit": "Submit", "button": "", "reset": "Reset", "image": "Submit"}
@@ -59,7 +60,7 @@ class Widget:
         href = absolute(self.place[1], raw.href) if raw.tag == "a" else ""
         kind = self._kind(href)
         content = join(self.parts)
-        if kind is None or (raw.tag == "a" and not (content or self.pictured or clean(raw.label))):
+        if kind is None or len(href) > _HREF or (raw.tag == "a" and not (content or self.pictured or clean(raw.label))):
             return None
         if self.loose and (self.holds or not 0 < len(content) <= NAME):
             return None

@@ -28,15 +28,18 @@ _STATE = re.compile(
 _KINDS = {"box": 6, "select": 6, "button": 5, "check": 5, "radio": 5, "link": 0}
 
 
-def excerpt(view: PageView, instruction: str, max_text: int = 14, max_elements: int = 24) -> PageView:
-    """The most relevant lines and elements of `view` in document order, ids unchanged, within TOKENS. Deterministic; `view` stays as it is."""
+def excerpt(view: PageView, instruction: str, max_text: int = 14, max_elements: int = 24, max_tokens: int = TOKENS) -> PageView:
+    """The most relevant lines and elements of `view` in document order, ids unchanged, `max_tokens` estimated tokens at most.
+
+    Deterministic; `view` stays as it is.
+    """
     wanted = stems(instruction) - _STOP
     lines = [_window(line, wanted) for line in view.text]
     elements = [_shown(e, wanted) for e in view.elements]
     scores = _line_scores(view, wanted)
     texts = [place for place in _ranked(scores) if scores[place] > _ECHO][:max_text]
     things = _ranked(_element_scores(view, wanted))[:max_elements]
-    room = TOKENS - sum(estimate(line) for line in _head(view))
+    room = max_tokens - sum(estimate(line) for line in _head(view))
     kept_lines, kept_elements = set(), set()
     # The best line, the best element, the next of each: neither kind crowds the other out.
     for rank in range(max(len(texts), len(things))):

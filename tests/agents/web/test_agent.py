@@ -220,6 +220,27 @@ async def test_what_went_wrong_stands_in_the_history(desk):
     assert script.views[1].page.problem == "Blocked: http://127.0.0.1:1 is not among the task's sites."
 
 
+async def test_a_sent_form_without_an_answer_is_of_unknown_outcome(desk, settings):
+    settings.page_timeout_s = 1.5
+    desk, script = (
+        desk({"/": "<form method=post action=/order><button>Order</button></form>", "/order": Reply(hang=True)}),
+        Script(("visit", "shop"), ("click", "button Order")),
+    )
+    await desk.perform(await desk.propose(script))
+    seen = await desk.perform(await desk.propose(script))
+    assert not seen.ok
+    assert "did not answer within 1.5 s. It may or may not have happened." in seen.text
+
+
+async def test_a_large_model_sees_more_of_the_page(settings, make_static, make_site, tmp_path):
+    site = make_site({"/": "".join(f"<p>Line number {i}.</p>" for i in range(200))})
+    for profile, count in (("compact", 14), ("full", 80)):
+        script = Script(("visit", "shop"), ("answer", "x"))
+        desk = Desk(settings.model_copy(update={"model_profile": profile}), site, tmp_path, make_static(site))
+        await desk.run(script)
+        assert len(script.views[1].page.text) == count
+
+
 async def test_reading_says_what_stands_there(desk):
     desk, script = desk(), Script(("visit", "shop"), ("read",))
     script.choices[0] = ("visit", desk.sites[0].url + "/kettle")

@@ -7,11 +7,12 @@ import os
 import time
 
 import pytest
+from playwright.async_api import Error as PlaywrightError
 
 from agents.web import storage
 from agents.web.browser import Browser
 from app.config import Settings
-from app.errors import BrowserUnavailable, ElementMissing, NotFound
+from app.errors import BrowserUnavailable, ElementMissing, NavigationFailed, NotFound
 from tests.agents.web.agreement import named
 from tests.agents.web.local_site import Reply
 
@@ -420,6 +421,27 @@ async def test_a_browser_that_died_is_opened_again(opened):
     await browser._lease.browser.close()  # what a crash of Chromium looks like from here
     assert await browser.open(memory)
     assert (await browser.read()).elements[0].value == "typed"
+
+
+async def test_a_page_that_crashed_is_replaced(opened):
+    browser, site = await opened({"/": "<title>Start</title>"})
+    page = await browser._tabs.current()
+    session = await page.context.new_cdp_session(page)
+    with contextlib.suppress(PlaywrightError, TimeoutError):
+        await asyncio.wait_for(session.send("Page.crash"), 3)
+    await browser.visit(f"{site.url}/")
+    assert (await browser.read()).title == "Start"
+    assert browser.notes() == ["The page crashed."]
+
+
+async def test_a_browser_that_breaks_in_mid_step_is_a_typed_error(opened):
+    browser, site = await opened({"/": "<title>Start</title><a href=/>x</a>"})
+    await browser.read()
+    await browser._context.close()
+    with pytest.raises(NavigationFailed, match="broke down") as caught:
+        await browser.visit(f"{site.url}/")
+    assert "may or may not" in caught.value.hint
+    assert await browser.open()
 
 
 async def test_without_chromium_there_is_a_hint(tmp_path):
