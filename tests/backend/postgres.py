@@ -3,16 +3,20 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 
 def binaries() -> Path | None:
-    """Directory of initdb and pg_ctl, newest version first; None when PostgreSQL is not installed."""
+    """Directory of initdb and postgres, newest version; None when PostgreSQL is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if found:
         return found[-1].parent
@@ -56,14 +60,32 @@ def cluster() -> Iterator[str]:
         "-E",
         "UTF8",
     )
-    # stdout to a file: pg_ctl's child would keep a pipe open for ever
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -c fsync=off"
-    run(str(bin_dir / "pg_ctl"), "-D", str(data), "-w", "-l", str(root / "log"), "-o", options, "start")
+    # Dies with this process, whatever kills it: SIGINT is PostgreSQL's fast shutdown.
+    with_us = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={root}", "-c", "fsync=off"]
+    with (root / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*with_us, str(bin_dir / "postgres"), "-D", str(data), *options], user=user, cwd=root, stdout=log, stderr=log
+        )
+    url = f"postgresql://keepsake:{password}@127.0.0.1:{port}"
     try:
-        yield f"postgresql://keepsake:{password}@127.0.0.1:{port}"
+        _until_ready(f"{url}/postgres", server, root / "log")
+        yield url
     finally:
-        run(str(bin_dir / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+        try:
+            psycopg.connect(url, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.1)
 
 
 def _unprivileged() -> str | None:
