@@ -329,9 +329,9 @@ def test_a_stream_ends_when_its_task_is_deleted(house: House) -> None:
 
 
 def test_a_silent_stream_is_pinged(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.api.events.PING_S", 0.3)
+    monkeypatch.setattr("backend.api.events.PING_S", 0.2)
     run = house.start("go")
-    threading.Timer(1.0, lambda: house.client.cancel(run.id)).start()
+    threading.Timer(3.0, lambda: house.client.cancel(run.id)).start()
     assert read_stream(house, run.id).count(": ping") >= 2
 
 
