@@ -1,7 +1,7 @@
 """What the memory holds: tokens of the team's context with mementos, against what it would hold without."""
 
-import altair as alt
-import pandas as pd
+from typing import Any
+
 import streamlit as st
 
 from app.events import RunView
@@ -21,7 +21,7 @@ def memory_card(view: RunView) -> None:
         saved = max(0.0, 1 - kept / full)
         st.markdown(f"**{count(kept)}** tokens in mind instead of **{count(full)}**: :green-badge[{saved:.0%} less]")
         if len(points) > 1:
-            st.altair_chart(
+            st.vega_lite_chart(
                 memory_chart(points),
                 height=220,
                 alt=f"Context tokens by block: {kept} with mementos, {full} without, after block {last['block']}.",
@@ -31,19 +31,31 @@ def memory_card(view: RunView) -> None:
             st.caption("Token counts are estimates: this model server does not count.")
 
 
-def memory_chart(points: list[dict[str, int]]) -> alt.LayerChart:
-    """An area for what is held, a line for what would be."""
+def memory_chart(points: list[dict[str, int]]) -> dict[str, Any]:
+    """A Vega-Lite spec: an area for what is held, a dashed line for what would be. Written out, because building one with Altair takes longer
+    than the rest of the page."""
     rows = [{"block": p["block"], "tokens": p["context_tokens"], "context": WITH} for p in points]
     rows += [{"block": p["block"], "tokens": p["full_context_tokens"], "context": WITHOUT} for p in points]
-    frame = pd.DataFrame(rows)
-    colour = alt.Color("context:N", title=None, sort=[WITH, WITHOUT], legend=alt.Legend(orient="top", direction="horizontal", offset=4))
-    base = alt.Chart(frame).encode(
-        x=alt.X("block:Q", title="block", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-        y=alt.Y("tokens:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
-        color=colour,
-        tooltip=["block", "context", "tokens"],
-    )
     few = len(points) < 12
-    area = base.transform_filter(alt.datum.context == WITH).mark_area(opacity=0.35, line=True, point=few)
-    line = base.transform_filter(alt.datum.context == WITHOUT).mark_line(strokeDash=[5, 3], point=few)
-    return (line + area).configure(background="transparent").configure_view(fill=None)
+    legend = {"orient": "top", "direction": "horizontal", "offset": 4}
+    return {
+        "data": {"values": rows},
+        "encoding": {
+            "x": {"field": "block", "type": "quantitative", "axis": {"tickMinStep": 1, "format": "d", "grid": False}},
+            "y": {"field": "tokens", "type": "quantitative", "title": None, "axis": {"format": "~s", "tickCount": 4}},
+            "color": {"field": "context", "type": "nominal", "title": None, "sort": [WITH, WITHOUT], "legend": legend},
+            "tooltip": [{"field": name} for name in ("block", "context", "tokens")],
+        },
+        "layer": [
+            {
+                "transform": [{"filter": {"field": "context", "equal": WITHOUT}}],
+                "mark": {"type": "line", "strokeDash": [5, 3], "point": few},
+            },
+            {
+                "transform": [{"filter": {"field": "context", "equal": WITH}}],
+                "mark": {"type": "area", "opacity": 0.35, "line": True, "point": few},
+            },
+        ],
+        "padding": {"left": 0, "top": 0, "right": 6, "bottom": 0},
+        "config": {"background": "transparent", "view": {"fill": None}},
+    }

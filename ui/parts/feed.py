@@ -24,10 +24,9 @@ class Feed:
     fresh: float = 0.0
 
     @property
-    def stage(self) -> tuple[str, str, bool]:
-        """Changes when the page's fixed parts (decision, question, outcome, controls) must be drawn anew."""
-        waiting = ",".join(a["approval_id"] for a in self.view.pending_approvals)
-        return self.run.status.value, waiting, self.view.question is not None
+    def mark(self) -> tuple[str, int]:
+        """How far the run is: changes whenever there is something new to show."""
+        return self.run.status.value, self.view.last_seq
 
     def refresh(self, within_s: float = 0.0) -> None:
         """Fetch what is new, unless that was done `within_s`. A failure is kept in `problem`; what is on the page stays."""

@@ -39,7 +39,7 @@ def sentence(notice: dict[str, Any]) -> str:
 def notices_card(view: RunView) -> None:
     if not view.notices:
         return
-    with st.container(key="card-notices", gap="xsmall"):
+    with st.container(key="card-notices", gap="small"):
         st.subheader("Notices", anchor=False)
         latest = list(reversed(view.notices))
         for notice in latest[:SHOWN]:

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app.events import RunView
-from app.schemas import ApprovalStatus
+from app.schemas import ApprovalStatus, RunStatus
 from ui.parts.gate import decide
 from ui.parts.icon_button import icon_button
 from ui.parts.words import agent_look
@@ -15,6 +15,11 @@ _MARKS = {
     "active": ":blue[:material/arrow_circle_right:]",
     "open": ":gray[:material/radio_button_unchecked:]",
     "stopped": ":orange[:material/do_not_disturb_on:]",
+}
+_UNPLANNED = {
+    RunStatus.QUEUED: ":gray[The plan is made as soon as a worker is free.]",
+    RunStatus.PAUSED: ":gray[The plan is made when you resume.]",
+    RunStatus.RUNNING: ":shimmer[The team is making a plan]",
 }
 
 
@@ -26,7 +31,7 @@ def plan_card(view: RunView) -> None:
             if view.plan_revision > 1:
                 st.badge(f"revision {view.plan_revision}", color="violet", icon=":material/alt_route:")
         if not view.plan:
-            st.markdown(":gray[No plan was made.]" if view.status.ended else ":shimmer[The team is making a plan]")
+            st.markdown(_UNPLANNED.get(view.status, ":gray[No plan was made.]"))
             return
         done = view.status.value == "succeeded"
         with st.container(gap="xsmall", key="plan-steps"):

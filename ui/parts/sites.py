@@ -20,11 +20,13 @@ def set_sites(sites: list[Site]) -> None:
 def site_rows() -> list[dict[str, Any]]:
     """The editor; returns what stands in it. Rows without name and address are left out."""
     numbers: list[int] = st.session_state.setdefault(_ROWS, [])
-    st.markdown(":small[Sites the team may use]")
-    if not numbers:
-        st.caption("None: the team then asks before it opens any site.")
+    with st.container(key="sites-label"):
+        st.markdown(":small[Sites the team may use]")
     sites = [_row(n) for n in numbers]
-    st.button("Add a site", icon=":material/add:", type="tertiary", key="site-add", on_click=_add)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="site-more"):
+        st.button("Add a site", icon=":material/add:", type="secondary", key="site-add", on_click=_add)
+        if not numbers:
+            st.caption("None yet: the team then asks before it opens a site.")
     return [s for s in sites if s["name"] or s["url"]]
 
 

@@ -82,7 +82,7 @@ def said(feed: Feed) -> None:
     """What the person has told this run."""
     if not feed.view.messages:
         return
-    with st.container(key="card-said", gap="xsmall"):
+    with st.container(key="card-said", gap="small"):
         st.subheader("You said", anchor=False)
         for text in feed.view.messages[-8:]:
             st.text(text)

@@ -25,7 +25,7 @@ def composer() -> None:
         text = st.text_area(
             "Task",
             key="task-text",
-            height=132,
+            height=112,
             label_visibility="collapsed",
             placeholder="Say it as you would to a colleague: what you want to know or have done, and where to look.",
             persist_state="session",
@@ -47,7 +47,8 @@ def composer() -> None:
                 persist_state="session",
             )
         with right:
-            st.markdown(":small[Before it starts]")
+            with st.container(key="before-label"):
+                st.markdown(":small[Before it starts]")
             review = st.toggle("Show me the plan, and wait for my yes", key="task-review", persist_state="session")
             budgets = limits()
         trouble = st.container()

@@ -1,7 +1,7 @@
-"""One run, live: `?run=ID`. Two fragments fetch events once a second and redraw what moves; what a person types into stays untouched.
+"""One run, live: `?run=ID`. The top fetches events once a second; the rest is drawn anew only when something has happened.
 
-The fixed parts (outcome, decision, question, controls) are drawn by the page itself and change only when the run's stage does. The fragments
-draw in their own place: one that writes into outside containers breaks when a full run is cut short before it has reserved them.
+Folds that a person has opened, what is being typed and the place on the page survive that. The fragments draw in their own place: one that
+writes into outside containers breaks when a full run is cut short before it has reserved them.
 """
 
 import streamlit as st
@@ -39,12 +39,12 @@ def page(run_id: str) -> None:
     if status == RunStatus.QUEUED:
         ready_banner()  # why nothing happens, when something is missing
     every = None if status.ended else 1.0 if status in {RunStatus.QUEUED, RunStatus.RUNNING} else 2.0
-    st.fragment(top, run_every=every)(feed, feed.stage)
+    st.fragment(top, run_every=every)(feed, feed.mark)
     if status.ended:
         outcome(feed)
     elif status in {RunStatus.AWAITING_APPROVAL, RunStatus.AWAITING_INPUT}:
         decision(feed)
-    st.fragment(body, run_every=every)(feed)
+    st.fragment(body)(feed)
     # While something is asked, words go with the answer; and a Ctrl+Enter typed here would press Approve.
     if status in {RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.PAUSED}:
         steer_box(feed)
@@ -66,17 +66,16 @@ def decision(feed: Feed) -> None:
             st.rerun()
 
 
-def top(feed: Feed, drawn: tuple[str, str, bool]) -> None:
-    """Status, times, budgets. `drawn` is the stage the fixed parts were drawn for; when the run has left it, the whole page is drawn anew."""
+def top(feed: Feed, drawn: tuple[str, int]) -> None:
+    """Status, times, budgets: what moves by itself. `drawn` is how far the run was when the page was drawn; once it is further, all is."""
     feed.refresh(within_s=0.5)
-    if feed.stage != drawn:
+    if feed.mark != drawn:
         st.rerun()
     head(feed)
 
 
 def body(feed: Feed) -> None:
     """Plan and trail, and beside them what the team sees, holds and knows."""
-    feed.refresh(within_s=0.5)
     view = feed.view
     left, right = st.columns([8, 5], gap="medium")
     with left:
