@@ -246,7 +246,9 @@ def question() -> list[Step]:
 
 
 def unknown_outcome(tag: str = "u") -> list[Step]:
-    order = action(9, "web", "web.click", f"POST {SHOP}/orders", "click button Place order [12]", Effect.WRITE, items={"Copper Kettle": 2})
+    found = {"kind": "button", "name": "Place order", "nth": 0, "form_method": "post", "form_action": f"{SHOP}/orders", "submits": True}
+    more = {"page_url": f"{SHOP}/cart", "locator": found, "label": "button Place order [12]"}
+    order = action(9, "web", "web.click", f"POST {SHOP}/orders", "click Place order", Effect.WRITE, **more)
     head = [
         *queued("Order two Copper Kettles."),
         *started(),

@@ -233,6 +233,18 @@ def test_a_run_is_found_in_the_list_opened_and_its_task_deleted(page: Page, ui: 
     assert run.task_id not in {t.id for t in house.client.tasks().items}
 
 
+def test_a_foreign_host_name_gets_no_session(ui: str):
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "a2VlcHNha2Uta2VlcHNhaw==",
+    }
+    assert httpx.get(f"{ui}/_stcore/stream", headers=handshake | {"Host": "evil.test"}).status_code == 403
+    with httpx.stream("GET", f"{ui}/_stcore/stream", headers=handshake) as accepted:
+        assert accepted.status_code == 101
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_readable_in(scheme: str, page: Page, ui: str, waiting: Run):
     page.emulate_media(color_scheme=scheme)

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.events import EventType, RunView, reduce_events
-from app.schemas import RunStatus
+from app.schemas import Action, RunStatus
 from tests.ui import stories
 from tests.ui.conftest import Page, rendered, texts
 from tests.ui.fake_api import World
@@ -160,7 +160,7 @@ def test_the_page_keeps_what_it_has_when_the_api_goes_away_and_catches_up(open_p
 def test_an_approval_shows_what_where_and_with_what_and_approving_sends_it(open_page: Page, world: World):
     page = open_page("run", run="run_approval")
     shown = texts(page)
-    assert "Run a program in the sandbox: run the program" in shown
+    assert "Run the program" in shown
     assert stories.PROGRAM in shown
     assert "This runs a program in the sandbox." in shown
     button(page, "Approve").click().run()
@@ -199,6 +199,23 @@ def test_an_unknown_outcome_warns_of_doing_it_twice_and_has_no_shortcut(open_pag
     button(page, "Count it as done…").click().run()
     button(page, "Count it as done").click().run()
     assert posted(world, "appr_u/decide")[0]["decision"] == "rejected"
+
+
+def test_an_action_is_told_in_words_and_its_whole_record_is_behind_a_fold(open_page: Page, world: World):
+    page = open_page("run", run="run_unknown")
+    shown = texts(page)
+    assert {
+        "Click Place order",
+        "POST http://127.0.0.1:8713/orders",
+        "http://127.0.0.1:8713/cart",
+        "button Place order [12]",
+    } <= set(shown)
+    assert not any("form_method" in t for t in shown)
+    page.session_state["record-appr_u"] = True
+    page.run()
+    assert any('"form_method": "post"' in t for t in texts(page))
+    digest = Action(**world.runs["run_unknown"].approvals["appr_u"]["action"]).digest
+    assert digest in rendered(page)
 
 
 def test_approve_has_the_shortcut_and_nothing_else_on_the_page_takes_text(open_page: Page):

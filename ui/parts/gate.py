@@ -13,6 +13,9 @@ from ui.parts.callout import show_error
 from ui.parts.words import EFFECT, VERDICT, Look, agent_look, verb
 
 _PLACES = {"web": "Where", "files": "File", "code": "Where", "tool": "Where"}
+_NAMES = {"code": "Program", "text": "With", "label": "Element", "page_url": "On page"}
+_PLAIN = {"label", "rows", "then"}  # arguments that read as a word, not as a block
+_INTERNAL = {"locator", "enter"}
 _LONG = 4000  # characters of one argument that are shown
 
 
@@ -36,18 +39,39 @@ def approval_card(approval_id: str, kind: ApprovalKind, action: Action, reason: 
         return _answers(approval_id, unknown, shortcut)
 
 
-def is_refusing(approval_id: str) -> bool:
-    """Whether the person is giving a reason for a no just now."""
-    return bool(st.session_state.get(f"refusing-{approval_id}"))
-
-
 def canonical(action: Action, *, key: str) -> None:
-    """What exactly would be done, in the form that the approval is bound to: what, where, with what."""
+    """What exactly would be done: what, where, with what. The whole record, which the approval is bound to, is behind a fold."""
     with st.container(key=f"canonical-{key}", gap="xsmall"):
-        _row("What", f"{verb(action.kind)}: {action.summary}" if action.summary else verb(action.kind))
+        _row("What", deed(action))
         _row(_PLACES.get(action.kind.split(".")[0], "Where"), action.target, code=True)
-        for name, value in action.arguments.items():
+        for name, value in telling(action).items():
             argument(name, value)
+        record = st.expander("Exactly as recorded", type="compact", key=f"record-{key}", on_change="rerun")
+        if record.open:
+            with record:
+                st.code(
+                    json.dumps(action.model_dump(mode="json"), indent=1, ensure_ascii=False), language="json", wrap_lines=True, height=280
+                )
+                st.caption(f"SHA-256 of what decides: {action.digest}")
+
+
+def deed(action: Action) -> str:
+    """The action in one line: its kind in words and its summary, without saying the same word twice."""
+    kind, summary = verb(action.kind), action.summary.strip()
+    if not summary:
+        return kind
+    same = summary.split()[0].lower() == kind.split()[0].lower()
+    return summary[0].upper() + summary[1:] if same else f"{kind}: {summary}"
+
+
+def telling(action: Action) -> dict[str, Any]:
+    """The arguments that tell a person something; how the browser finds an element again is left to the record."""
+    shown = {k: v for k, v in action.arguments.items() if k not in _INTERNAL}
+    if shown.get("page_url") == action.target:
+        del shown["page_url"]
+    if action.arguments.get("enter"):
+        shown["then"] = "press Enter"
+    return shown
 
 
 def _row(name: str, text: str, code: bool = False) -> None:
@@ -62,15 +86,20 @@ def _row(name: str, text: str, code: bool = False) -> None:
 def argument(name: str, value: Any) -> None:
     """One argument of an action, cut when it is very long; programs are coloured."""
     text = value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    title = _NAMES.get(name) or (name.replace("_", " ").capitalize() if name.replace("_", "").isalnum() else "With")
+    if name in _PLAIN:
+        _row(title, text)
+        return
     shown = text if len(text) <= _LONG else f"{text[:_LONG]}\n… {len(text) - _LONG} more characters"
     language = "python" if name == "code" else None if isinstance(value, str) else "json"
     with st.container(horizontal=True, gap="small", vertical_alignment="top", wrap=False):
-        st.caption("Program" if name == "code" else "With" if name == "text" else _name(name), width=72)
+        st.caption(title, width=72)
         st.code(shown, language=language, wrap_lines=True, height=280 if shown.count("\n") > 14 else "content")
 
 
-def _name(name: str) -> str:
-    return name.replace("_", " ").capitalize() if name.replace("_", "").isalnum() else "With"
+def is_refusing(approval_id: str) -> bool:
+    """Whether the person is giving a reason for a no just now."""
+    return bool(st.session_state.get(f"refusing-{approval_id}"))
 
 
 def _answers(approval_id: str, unknown: bool, shortcut: bool) -> bool:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.events import BlockView, RunView
 from app.schemas import Action, RunStatus
-from ui.parts.gate import argument, verdict_line
+from ui.parts.gate import argument, telling, verdict_line
 from ui.parts.words import agent_look, count, origin, plural, verb
 
 WINDOW = 12  # blocks on the page at first
@@ -152,8 +152,8 @@ def _action(body: dict[str, Any], programs: set[str], key: str) -> None:
         st.text(action.summary)
     with st.container(key=f"target-{key}"):
         st.text(action.target)
-    for name, value in action.arguments.items():
-        if value not in programs:  # a program that stands above already is not shown twice
+    for name, value in telling(action).items():
+        if name != "page_url" and value not in programs:  # a program that stands above already is not shown twice
             argument(name, value)
 
 
