@@ -19,7 +19,7 @@ def _pool(n: int, seed: int = 0) -> list[Encoded]:
 
 
 @given(batches)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_following_a_path_reads_the_example(examples):
     layout = lay_out(examples)
     order = sorted(range(len(examples)), key=lambda i: examples[i].ids[:-1])
@@ -30,7 +30,7 @@ def test_following_a_path_reads_the_example(examples):
 
 
 @given(batches)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_answer_token_is_predicted_once_from_the_place_before_it(examples):
     layout = lay_out(examples)
     path_of = dict(zip(sorted(range(len(examples)), key=lambda i: examples[i].ids[:-1]), layout.paths, strict=True))
@@ -42,7 +42,7 @@ def test_every_answer_token_is_predicted_once_from_the_place_before_it(examples)
 
 
 @given(batches)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_beginning_is_computed_twice(examples):
     different = {e.ids[:n] for e in examples for n in range(1, len(e.ids))}
     repeated = len(examples) - len({e.ids[:-1] for e in examples})  # an equal example still computes its last token
