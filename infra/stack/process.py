@@ -97,6 +97,7 @@ def start(service: str, command: list[str], log: Path, *, environment: dict[str,
 
 def record_of(service: str, pid: int, log: Path, mark: str, address: str = "") -> Record:
     """What identifies the running process `pid` from now on. A process that has ended already gets a record that names nobody."""
+    wait_until(lambda: any(command_line(pid)) or start_ticks(pid) is None, 1.0)  # it is empty for a moment after exec
     return Record(
         service=service,
         pid=pid,
