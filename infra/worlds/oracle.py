@@ -25,6 +25,7 @@ _COMPARE = re.compile(r"compare (.+) with limit (\S+)")
 _SUM = re.compile(r"sum (\S+) of rows with (.+) in (\S+)")
 _KEEP = re.compile(r"write rows with (.+) of (\S+), columns (.+), to (\S+)")
 _NEXT = re.compile(r"(.+) Next: (?:step (\d+)( again)?|(done))\.")
+_CART_ROW = re.compile(r"(.+) \| (\d+) \| \d+\.\d\d \| \d+\.\d\d")
 _PRICE = re.compile(r"Price: (\d+\.\d\d)")
 
 
@@ -229,8 +230,8 @@ def _place_order(view: WebView, page: PageView, match: re.Match[str]) -> str:
         known = next((e.name for e in page.elements if re.fullmatch(r"Order \d+", e.name)), None)
         return f"answer: {known.lower()} placed" if known else _click(page, "link", "Orders")
     if _named(page, "button", "Place order"):
-        rows = [row for row in page.table[1:] if row]
-        wrong = next((row[0] for row in rows if row[0] != item or row[1] != count), None)
+        rows = [(row[1], row[2]) for row in map(_CART_ROW.fullmatch, page.text) if row]
+        wrong = next((name for name, number in rows if (name, number) != (item, count)), None)
         return _click(page, "button", f"Remove {wrong}" if wrong else "Place order")
     if _did(view, "Add to cart") > _did(view, "click Cart") and page.title != "Cart":
         return _click(page, "link", "Cart")

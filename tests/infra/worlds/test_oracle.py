@@ -125,9 +125,9 @@ def test_a_note_fills_every_later_step():
     ]
 
 
-def page(title, *elements, text=(), status=200, table=()):
+def page(title, *elements, text=(), status=200):
     numbered = [e.model_copy(update={"id": n}) for n, e in enumerate(elements, 1)]
-    return PageView(url="http://127.0.0.1/", title=title, status=status, text=list(text), elements=numbered, table=[list(r) for r in table])
+    return PageView(url="http://127.0.0.1/", title=title, status=status, text=list(text), elements=numbered)
 
 
 def shop_page(title, *elements, query="", **rest):
@@ -146,6 +146,7 @@ def decide(instruction, shown, history=()):
 
 FIND = "find the price of Copper Kettle in shop"
 BUY = "order 3 Copper Kettle in shop"
+CART = "Product | Quantity | Price | Sum"
 COMPARE = "compare 3 * 7.70 with limit 50"
 
 
@@ -156,6 +157,7 @@ COMPARE = "compare 3 * 7.70 with limit 50"
         (FIND, page("Service unavailable", status=503), [], "visit shop"),
         (FIND, page("Service unavailable", status=503), ["visit shop"], "answer: error 503"),
         (FIND, page("", status=0), ["visit shop"], "answer: the page did not load"),
+        (BUY, page("Service unavailable", status=503), ["click Place order"], "visit shop"),
         (FIND, page("Another site"), [], "visit shop"),
         (FIND, shop_page("Fernwood"), [], "type box Search [1]: Copper Kettle"),
         (FIND, shop_page("Fernwood", query="Copper Kettle"), [], "click button Search [2]"),
@@ -166,7 +168,7 @@ COMPARE = "compare 3 * 7.70 with limit 50"
         (BUY, shop_page("Copper Kettle", Element(id=0, kind="box", name="Quantity", value="1")), [], "type box Quantity [3]: 3"),
         (
             BUY,
-            shop_page("Cart", Element(id=0, kind="button", name="Place order"), table=[["Product", "Quantity"], ["Copper Kettle", "3"]]),
+            shop_page("Cart", Element(id=0, kind="button", name="Place order"), text=[CART, "Copper Kettle | 3 | 7.70 | 23.10"]),
             [],
             "click button Place order [3]",
         ),
@@ -176,7 +178,7 @@ COMPARE = "compare 3 * 7.70 with limit 50"
                 "Cart",
                 Element(id=0, kind="button", name="Remove Copper Kettle"),
                 Element(id=0, kind="button", name="Place order"),
-                table=[["Product", "Quantity"], ["Copper Kettle", "6"]],
+                text=[CART, "Copper Kettle | 6 | 7.70 | 46.20"],
             ),
             [],
             "click button Remove Copper Kettle [3]",
