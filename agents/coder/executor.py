@@ -1,5 +1,6 @@
 """The executor: runs the coder's program in the sandbox, never anywhere else, and hands errors back to the coder."""
 
+import mimetypes
 import secrets
 
 from agents.files.workspace import Workspace
@@ -9,11 +10,13 @@ from agents.roles import Roles
 from agents.safety.permit import Permit
 from agents.sandbox.base import Limits, Sandbox
 from agents.state import Block, TeamState
+from app.errors import WorkspaceError
 from app.schemas import Action, Effect
 
 UNTRUSTED = "untrusted:program"
 MAX_TRIES = 3
 MAX_ARTIFACTS = 20
+MAX_ARTIFACT_BYTES = 20_000_000
 SHOWN = 2000  # characters of a program's output that go on
 
 
@@ -57,9 +60,13 @@ class ExecutorMember:
         result = await self.sandbox.exec(["python3", "-c", action.arguments["code"]], workspace=self.workspace.root, limits=self.limits)
         artifacts: list[dict[str, object]] = []
         for name in result.changed[:MAX_ARTIFACTS]:
-            text = self.workspace.read(name)
-            artifact = await self.artifacts.save(name, "text/plain", text.encode())
-            artifacts.append({"artifact_id": artifact, "name": name, "media_type": "text/plain", "size": len(text.encode())})
+            try:
+                data = self.workspace.content(name, MAX_ARTIFACT_BYTES)
+            except WorkspaceError:
+                continue  # too large to be shown; it lies in the workspace, where the next program finds it
+            kind = media_type(name, data)
+            artifact = await self.artifacts.save(name, kind, data)
+            artifacts.append({"artifact_id": artifact, "name": name, "media_type": kind, "size": len(data)})
         ok = result.exit_code == 0 and not result.timed_out
         text = result.stdout.strip()
         if result.timed_out:
@@ -75,3 +82,10 @@ class ExecutorMember:
 
     async def close(self) -> None:
         await self.sandbox.stop()
+
+
+def media_type(name: str, data: bytes) -> str:
+    """Text as plain text, whatever its name says; other formats by their name."""
+    if b"\0" not in data[:4096]:
+        return "text/plain"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -43,6 +43,14 @@ class Workspace:
         text = data[:limit].decode("utf-8", errors="replace")
         return text + (f"\n[cut after {limit} bytes]" if len(data) > limit else "")
 
+    def content(self, path: str, limit: int) -> bytes:
+        """All of a file, whatever its format. Raises WorkspaceError like `read`, but for formats, and for more than `limit` bytes."""
+        with self._open(path, os.O_RDONLY) as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise WorkspaceError(f"`{path}` has more than {limit} bytes.", hint="Make it smaller.")
+        return data
+
     def header(self, path: str) -> str:
         """First line of a CSV file as a hint for programs; empty for anything else."""
         if not path.lower().endswith((".csv", ".tsv")):
