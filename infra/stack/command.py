@@ -1,10 +1,12 @@
-"""`keepsake up | down | status | logs | serve | doctor | demo`: the whole stack on one machine."""
+"""`keepsake up | down | status | logs | serve | ui | doctor | demo`: the whole stack on one machine."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from importlib.resources import files
 from typing import Annotated
 
 import typer
@@ -91,6 +93,24 @@ def serve(
 
     if not serve_model(get_settings(), "base" if base else "production", say):
         raise typer.Exit(1)
+
+
+@app.command()
+def ui() -> None:
+    """Serve the user interface alone, in the foreground."""
+    settings = get_settings()
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(files("ui") / "main.py"),
+        "--server.headless",
+        "true",
+        "--browser.gatherUsageStats",
+        "false",
+    ]
+    os.execv(command[0], [*command, "--server.port", str(settings.ui_port), "--server.address", settings.host])
 
 
 @app.command()
@@ -205,6 +225,13 @@ def doctor(
         typer.echo(typer.style(level, fg=colours[check.level]) + rest)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command("offer-examples", hidden=True)
+def offer() -> None:
+    """Put the example tasks where the API finds them, with worlds and API of other containers (compose)."""
+    settings = get_settings()
+    offer_examples(settings, chosen(settings, ["worlds", "api"]))
 
 
 @app.command("setup-model", hidden=True)

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -104,11 +103,7 @@ def services(settings: Settings) -> dict[str, Service]:
         Service(
             name="ui",
             title="user interface",
-            command=[
-                *(sys.executable, "-m", "streamlit", "run", str(ui_script())),
-                *("--server.port", str(settings.ui_port), "--server.address", settings.host or local),
-                *("--server.headless", "true", "--browser.gatherUsageStats", "false"),
-            ],
+            command=[keepsake, "ui"],
             ready=lambda: answers(f"{ui}/_stcore/health"),
             ports={"KEEPSAKE_UI_PORT": settings.ui_port},
             host=settings.host,
@@ -141,12 +136,6 @@ def readiness(api_url: str) -> dict[str, str]:
         return answer.json().get("checks", {})
     except (httpx.HTTPError, json.JSONDecodeError):
         return {}
-
-
-def ui_script() -> Path:
-    spec = find_spec("ui")
-    assert spec and spec.submodule_search_locations, "the ui package is part of every distribution of ours"
-    return Path(spec.submodule_search_locations[0]) / "main.py"
 
 
 def environment(settings: Settings) -> dict[str, str]:
