@@ -69,7 +69,7 @@ run: setup ## set up, start everything, do one task with the embedded model, and
 demo: setup ## the same, and stop everything; the last line is one JSON object
 	@$(BIN)/keepsake demo
 
-test: setup setup-dev check ## set up, check, and run all tests
+test: setup setup-dev $(if $(KEEPSAKE_MODEL_URL),,setup-train) check ## set up, check, and run all tests
 	@$(BIN)/python -m pytest
 
 check: lint types imports ## ruff, format, types, import contracts

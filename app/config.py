@@ -8,10 +8,16 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Environment variables `KEEPSAKE_<FIELD>`, or a `.env` file beside the process; defaults suit one person's own machine."""
+_SECRETS = Path("/run/secrets")  # where compose and Docker put a container's secrets, one file each
 
-    model_config = SettingsConfigDict(env_prefix="KEEPSAKE_", env_file=".env", extra="ignore", secrets_dir=None)
+
+class Settings(BaseSettings):
+    """Environment variables `KEEPSAKE_<FIELD>`, a `.env` file beside the process, or files `keepsake_<field>` in /run/secrets; defaults suit
+    one person's own machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KEEPSAKE_", env_file=".env", extra="ignore", secrets_dir=_SECRETS if _SECRETS.is_dir() else None
+    )
 
     home: Path = Field(Path("~/.keepsake"), description="All data, logs, keys and weights live below this directory.")
 

@@ -69,6 +69,8 @@ def missing_parts(for_tests: bool) -> Iterator[Part]:
         return
     if not (home() / "envs" / "serving" / "keepsake-stamp.json").exists():
         yield Part("model server", 1100, 3400, home(), room=1600)
+    if for_tests and not (CHECKOUT / ".venv-train" / ".installed").exists():
+        yield Part("training environment", 280, 1400, CHECKOUT)
     if not (home() / "weights").is_dir():
         yield Part("weights of the embedded model", 93, 560, home(), room=400)
 
