@@ -227,13 +227,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command("offer-examples", hidden=True)
-def offer() -> None:
-    """Put the example tasks where the API finds them, with worlds and API of other containers (compose)."""
-    settings = get_settings()
-    offer_examples(settings, chosen(settings, ["worlds", "api"]))
-
-
 @app.command("setup-model", hidden=True)
 def setup_model() -> None:
     """Install the model server and build the weights, unless they are there (make setup)."""

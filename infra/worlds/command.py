@@ -20,10 +20,20 @@ app.add_typer(worlds, name="worlds")
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     fresh: Annotated[bool, typer.Option(help="Forget orders and tickets of earlier starts.")] = False,
+    offer: Annotated[bool, typer.Option(help="Also offer the example tasks to the running API, as `keepsake up` does.")] = False,
 ) -> None:
     """Serve the example shop and tracker until stopped."""
+    settings = get_settings()
+
+    def offer_tasks() -> None:
+        from app.client import KeepsakeClient
+        from infra.stack.examples import offer as offer_all
+
+        with KeepsakeClient.from_settings(settings) as client:
+            offer_all(settings, client)
+
     try:
-        serve_examples(get_settings(), host, fresh=fresh)
+        serve_examples(settings, host, fresh=fresh, then=offer_tasks if offer else None)
     except KeepsakeError as error:
         typer.secho(error.message, fg="red", err=True)
         typer.echo(error.hint, err=True)

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -141,8 +142,8 @@ class ExampleSites:
         return dict(zip(("shop", "tracker"), (server.url for server in self._servers), strict=True))
 
 
-def serve_examples(settings: Settings, host: str = "127.0.0.1", *, fresh: bool = False) -> None:
-    """Start both sites, write the tracker's profile, and serve until SIGTERM or SIGINT. Same errors as ExampleSites.start."""
+def serve_examples(settings: Settings, host: str = "127.0.0.1", *, fresh: bool = False, then: Callable[[], None] | None = None) -> None:
+    """Start both sites, write the tracker's profile, call `then`, and serve until SIGTERM or SIGINT. Same errors as ExampleSites.start."""
     done = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -153,6 +154,8 @@ def serve_examples(settings: Settings, host: str = "127.0.0.1", *, fresh: bool =
     sites = ExampleSites(settings, host, fresh=fresh)
     sites.start()
     try:
+        if then is not None:
+            then()
         done.wait()
     finally:
         sites.stop()

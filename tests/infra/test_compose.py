@@ -14,7 +14,6 @@ FILE = ROOT / "compose.yaml"
 TEXT = FILE.read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-LASTING = {name: service for name, service in SERVICES.items() if service.get("restart") != "no"}
 
 
 def test_it_is_a_compose_file() -> None:
@@ -39,7 +38,7 @@ def test_nothing_but_api_and_ui_is_published_and_they_on_loopback_alone() -> Non
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-@pytest.mark.parametrize("name", LASTING)
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
