@@ -20,10 +20,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Observation:
-    """What came of an action: text for the block, where it came from, and artifacts to show."""
+    """What came of an action: text for the block, where it came from, and artifacts to show. `unknown`: it may or may not have happened."""
 
     text: str
     ok: bool = True
+    unknown: bool = False
     labels: list[str] = field(default_factory=list)
     screenshot: str | None = None
     url: str | None = None

@@ -17,11 +17,12 @@ from agents.member import Answer, Member
 from agents.roles import FactsView, FinalView, LedgerView, MementoView, PlanView, Roles
 from agents.safety.gate import Gate, GateDecision
 from agents.state import Block, Decision, Inbox, Memento, Outcome, PlanStep, TaskLedger, TeamState, TurnResult, Waiting, WorkStep
-from app.errors import KeepsakeError, ModelOutputInvalid
+from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
 from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Verdict
 
 PERSON = "person"  # as next speaker: ask the person and wait
+NOTHING_DONE = (ElementMissing, InvalidInput, PermitMissing)  # raised before a member touches the world
 
 
 @dataclass(frozen=True)
@@ -257,14 +258,22 @@ class Orchestrator:
             seen = await self.members[action.agent].perform(state, block, action, decision.permit)
         except KeepsakeError as error:
             turn.say(EventType.ACTION_FAILED, action.agent, block=block.number, action_id=action.id, error=error.as_payload())
-            block.steps.append(WorkStep(summary=action.summary, action=action, observation=f"Failed: {error.message}", ok=False))
+            if _reaches_out(action) and not isinstance(error, NOTHING_DONE):
+                self._ask_about(turn, action, error.message)
+            else:
+                observation = f"Failed: {error.message}"
+                block.steps.append(WorkStep(summary=action.summary, action=action, observation=observation, ok=False))
             return
-        block.steps.append(WorkStep(summary=action.summary, action=action, observation=seen.text, ok=seen.ok, labels=seen.labels))
+        step = WorkStep(summary=action.summary, action=action, observation=seen.text, ok=seen.ok, labels=seen.labels)
         payload = {"block": block.number, "action_id": action.id, "observation": seen.text, "seconds": round(time.monotonic() - started, 3)}
         payload |= {k: v for k, v in {"screenshot": seen.screenshot, "url": seen.url}.items() if v}
         turn.events.append(NewEvent(type=EventType.ACTION_DONE, agent=action.agent, payload=payload, labels=seen.labels))
         for artifact in seen.artifacts:
             turn.say(EventType.ARTIFACT, action.agent, **artifact)
+        if seen.unknown:
+            self._ask_about(turn, action, seen.text)
+        else:
+            block.steps.append(step)
 
     def _refuse(self, turn: "_Turn", action: Action, rule: str, reason: str) -> None:
         """Tell the member once; the same wish again, or too many wishes, ends the run as refused: there is no planning around a refusal."""
@@ -295,17 +304,21 @@ class Orchestrator:
     async def _look_back(self, turn: "_Turn") -> bool:
         """An earlier try of this very turn was cut off after its intent: look again, then ask. True when the turn is spent on that."""
         action = await self.journal.unresolved(turn.state.turns)
-        if action is None or not action.kind.startswith(("web.", "tool.")):
+        if action is None or not _reaches_out(action):
             return False  # files and sandboxed programs may run twice: the same text lands in the same place
         turn.state.pending = turn.state.approved = None
-        turn.say(EventType.ACTION_UNKNOWN, action.agent, action_id=action.id, action=action.model_dump(mode="json"))
         try:
             seen = await self.members[action.agent].look_again(turn.state, action)
         except KeepsakeError as error:
             seen = f"The page could not be looked at again: {error.message}"
-        reason = f"This was cut off: it may or may not have happened. {seen} Approve to try it again, reject to go on without."
-        self._request_approval(turn, ApprovalKind.UNKNOWN_OUTCOME, action, reason)
+        self._ask_about(turn, action, seen)
         return True
+
+    def _ask_about(self, turn: "_Turn", action: Action, seen: str) -> None:
+        """An effect with unknown outcome is never silently repeated: its person says whether to try again or to take it as done."""
+        turn.say(EventType.ACTION_UNKNOWN, action.agent, action_id=action.id, action=action.model_dump(mode="json"))
+        reason = f"It may or may not have happened. {seen} Approve to try it again, reject to go on without."
+        self._request_approval(turn, ApprovalKind.UNKNOWN_OUTCOME, action, reason)
 
     # Remembering
 
@@ -435,6 +448,11 @@ class _Turn:
     def end(self, outcome: Outcome) -> None:
         self.state.outcome = outcome
         self.state.phase = "done"
+
+
+def _reaches_out(action: Action) -> bool:
+    """Whether this changes something outside the run's own workspace and sandbox, where doing it twice is not doing it once."""
+    return action.effect != Effect.READ and action.kind.startswith(("web.", "tool.")) and action.kind != "web.save_table"
 
 
 def _new_id(tag: str) -> str:

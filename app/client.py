@@ -243,13 +243,21 @@ class KeepsakeClient:
             if response.is_error:
                 response.read()
                 raise _error_of(response)
-            for line in response.iter_lines():
-                if line.startswith("data:"):
+            for line in _lines(response.iter_bytes()):
+                if line.startswith(b"data:"):
                     yield Event.model_validate_json(line[5:])
 
     def _is_over(self, run_id: str, after: int) -> bool:
         """Whether a stream that ended without a break had nothing more to say."""
         return self.run(run_id).status.ended and not self.events(run_id, after, limit=1)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Whole lines. Only a line feed ends one: httpx also breaks at U+2028 and its like, which may stand in the data."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
 
 
 @contextmanager

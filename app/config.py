@@ -3,10 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
 
 _SECRETS = Path("/run/secrets")  # where compose and Docker put a container's secrets, one file each
 
@@ -127,8 +127,17 @@ class Settings(BaseSettings):
 
     @property
     def own_ports(self) -> set[int]:
-        """Ports that no agent may ever reach: our API, UI, model server and sandbox service (and the database's, see the gate)."""
-        return {self.api_port, self.ui_port, self.model_port, self.sandboxd_port}
+        """Ports on private addresses that no agent may ever reach: those of our API, UI, model server, sandbox service and databases."""
+        addresses = (self.api_url, self.model_url, self.sandboxd_url, self.docker_host, self.database_url, self.durable_url)
+        named = {port for address in addresses if (port := _port(address))}
+        return {self.api_port, self.ui_port, self.model_port, self.sandboxd_port} | named
+
+
+def _port(address: str) -> int | None:
+    try:
+        return urlsplit(address).port
+    except ValueError:
+        return None
 
 
 @lru_cache

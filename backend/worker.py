@@ -108,9 +108,10 @@ class Worker:
 
     async def _forget_deleted(self) -> None:
         """Remove steps and workspaces of runs that were deleted while no worker could let go of them."""
-        known = await self.store.turns.run_ids()
-        await self.engine.forget(await self.engine.runs() - known)
+        segments = await self.engine.runs()
         folders = {f.name for f in self.segments.workspaces.root.glob("run_*")}
+        known = await self.store.turns.run_ids()  # last: a run that another worker began meanwhile is no deleted one
+        await self.engine.forget(segments - known)
         for run_id in folders - known:
             await asyncio.to_thread(self.segments.workspaces.remove, run_id)
 

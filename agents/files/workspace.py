@@ -67,15 +67,22 @@ class Workspace:
         data = text.encode()
         if len(data) > WRITE_LIMIT:
             raise WorkspaceError(f"{len(data)} bytes are too many for one file.", hint=f"At most {WRITE_LIMIT} bytes.")
-        with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as stream:
-            stream.write(data)
+        try:
+            with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as stream:
+                left = memoryview(data)
+                while left:  # an unbuffered write may take less than it is given
+                    left = left[stream.write(left) :]
+        except OSError as error:
+            raise WorkspaceError(f"`{path}` cannot be written: {error.strerror}.", hint="Free some disk space.") from error
 
     def _open(self, path: str, flags: int) -> io.BufferedRandom | io.FileIO:
         """Open by walking from the root one folder at a time without following links, so that no race can lead outside."""
         refusal = path_refusal(path)
         if refusal:
             raise WorkspaceError(refusal[1], hint="Use a path relative to the workspace.")
-        *folders, name = PurePosixPath(path).parts
+        if not (parts := PurePosixPath(path).parts):
+            raise WorkspaceError(f"`{path}` is the workspace itself, not a file in it.", hint="Name a file.")
+        *folders, name = parts
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for folder in folders:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from agents.web.storage import forget_session
 from app.errors import StorageError
 from app.schemas import Page, Run, Task, TaskCreate, TaskStarted
 from backend.api.parameters import Cursor, EngineDep, Limit, StoreDep
@@ -39,8 +40,11 @@ async def get_task(store: StoreDep, task_id: str) -> Task:
 
 @router.delete("/{task_id}", status_code=204, responses=documented(401, 404, 413, 422, 503))
 async def delete_task(store: StoreDep, engine: EngineDep, task_id: str) -> None:
-    """Delete a task with all its data: runs (a run under way is stopped), events, artifacts, workspaces, durable steps, its files."""
+    """Delete a task with all its data: runs (a run under way is stopped), events, artifacts, workspaces, log-ins, durable steps, its files."""
+    memories = await store.tasks.memories(task_id)
     run_ids = await store.tasks.delete(task_id)
+    for memory in memories:
+        await asyncio.to_thread(forget_session, store.settings, memory.get("web", {}))
     workspaces = Workspaces(store.settings.data_dir, store.files.blobs)
     for run_id in run_ids:
         await asyncio.to_thread(workspaces.remove, run_id)

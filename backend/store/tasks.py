@@ -1,6 +1,7 @@
 """Tasks: created with their first run, listed, and deleted with everything that belongs to them."""
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlmodel import col, delete, or_, select
@@ -74,6 +75,14 @@ class Tasks(Shelf):
             ).all()
             run = await self._new_run(session, task, list(names))
         return as_run(run)
+
+    async def memories(self, task_id: str) -> list[dict[str, Any]]:
+        """What the members of each of its runs remember, by member; none for a task that is not there."""
+        if not storable(task_id):
+            return []
+        async with self.database.read() as session:
+            states = (await session.exec(select(RunRow.state).where(RunRow.task_id == task_id))).all()
+        return [state["memory"] for state in states if state]
 
     async def delete(self, task_id: str) -> Sequence[str]:
         """Remove a task and all that belongs to it: runs, events, approvals, messages, artifacts, its own uploads and remembered answers.

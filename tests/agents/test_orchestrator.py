@@ -5,10 +5,12 @@ import json
 import pytest
 
 from agents.journal import MemoryJournal
+from agents.member import Observation
 from agents.orchestrator import Limits
-from agents.state import Decision, Inbox, PlanStep, TeamState
+from agents.safety.permit import Permit
+from agents.state import Block, Decision, Inbox, PlanStep, TeamState
 from agents.team import MementoTeam
-from app.errors import ModelOutputInvalid, ModelTimeout
+from app.errors import BrowserUnavailable, ElementMissing, KeepsakeError, ModelOutputInvalid, ModelTimeout, StorageError
 from app.events import EventType
 from app.schemas import Action, ApprovalKind, Effect, Policy, Site, TaskCreate
 from tests.agents.scripted import Hand, ScriptedRoles
@@ -195,6 +197,34 @@ async def test_a_cut_off_write_is_looked_at_and_asked_about_never_repeated():
     state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=False)]))
     assert len(web.done) == 1 and state.outcome and state.outcome.status == "succeeded"
     assert EventType.ACTION_UNKNOWN in kinds(events)
+
+
+@pytest.mark.parametrize("error", [BrowserUnavailable("the browser broke"), StorageError("the disk is full"), None])
+async def test_a_write_that_fails_half_way_is_asked_about_never_repeated(error: KeepsakeError | None):
+    """`None`: the member itself says that no answer came."""
+
+    class Unlucky(Hand):
+        async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:
+            await super().perform(state, block, action, permit)
+            if error:
+                raise error
+            return Observation("no answer", ok=False, unknown=True)
+
+    web = Unlucky("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"))
+    state, events = await play(crew)
+    assert state.waiting and state.waiting.kind == ApprovalKind.UNKNOWN_OUTCOME and EventType.ACTION_UNKNOWN in kinds(events)
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=False)]))
+    assert len(web.done) == 1 and state.outcome and state.outcome.status == "succeeded"
+
+
+async def test_a_write_that_found_no_element_did_nothing_and_may_be_tried_again():
+    class Blind(Hand):
+        async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:
+            raise ElementMissing("no such button")
+
+    state, _ = await play(team(script(), Blind("web", ("web.click",), Effect.WRITE, "POST http://site.test/order"), Hand("files")))
+    assert state.waiting is None and state.outcome and state.outcome.status == "succeeded"
 
 
 async def test_a_dead_model_raises_a_retryable_error_and_leaves_the_state_alone():

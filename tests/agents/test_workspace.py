@@ -24,8 +24,8 @@ def test_text_comes_back_as_written(tmp_path):
     assert space.read("a/b/ünï.txt") == "héllo\n" and space.names() == ["a/b/ünï.txt"]
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", ""])
-def test_paths_that_lead_out_are_refused(tmp_path, path):
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "", ".", "./", "a/.."])
+def test_paths_that_lead_out_or_to_no_file_are_refused(tmp_path, path):
     with pytest.raises(WorkspaceError):
         Workspace(tmp_path).read(path)
 

@@ -5,17 +5,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.client import KeepsakeClient
 from app.config import Settings
 from app.errors import Conflict, InvalidInput, KeepsakeError, NotFound, SetupError, Unauthorised
 from app.events import Event, EventType
-from app.schemas import ApprovalDecision, ApprovalStatus, RunStatus, TaskCreate
+from app.schemas import ApprovalDecision, ApprovalStatus, Run, RunStatus, TaskCreate
 from tests.backend.house import House, check_trail, running_house, settings_of
 
 
@@ -173,6 +175,23 @@ def test_all_events_come_over_several_pages(house: House, monkeypatch: pytest.Mo
 def test_a_stream_follows_a_run_to_its_end(house: House) -> None:
     run = house.start("think 0.2", "think 0.2", "answer done")
     check_trail(list(house.client.stream(run.id)))
+
+
+def test_line_separators_in_the_data_do_not_end_a_line() -> None:
+    odd = "one\u2028two\u2029three\u0085four"
+    event = Event(
+        run_id="run_1", seq=1, time=datetime.now(UTC), type=EventType.RUN_FINISHED, payload={"status": "succeeded", "answer": odd}
+    )
+    frame = f"id: 1\nevent: run.finished\ndata: {event.model_dump_json()}\n\n".encode()
+    run = Run(id="run_1", task_id="task_1", status=RunStatus.SUCCEEDED, created_at=event.time, updated_at=event.time)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["accept"] == "text/event-stream":
+            return httpx.Response(200, content=frame)
+        return httpx.Response(200, json={"items": []} if request.url.path.endswith("/events") else run.model_dump(mode="json"))
+
+    with KeepsakeClient("http://127.0.0.1", "k", transport=httpx.MockTransport(answer)) as client:
+        assert list(client.stream("run_1")) == [event]
 
 
 def test_a_stream_that_is_cut_again_and_again_still_tells_everything_once(house: House, wire: Wire) -> None:

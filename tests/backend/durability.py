@@ -3,7 +3,9 @@
 `KillLoop` works against any API, worker and tasks (`command` starts a real `keepsake worker`); the test beside this uses it with a scripted
 team. To try a database by hand:
 
-    python -m tests.backend.durability --kills 10 [--database-url postgresql://user:password@127.0.0.1/name]
+    python -m tests.backend.durability --kills 10 [--real] [--database-url postgresql://user:password@127.0.0.1/name]
+
+`--real`: the house team in a real `keepsake worker`, with Chromium, the example shop, and a scripted model behind an endpoint.
 """
 
 import argparse
@@ -23,8 +25,14 @@ from app.client import KeepsakeClient
 from app.config import Settings
 from app.events import EventType
 from app.schemas import Approval, ApprovalDecision, ApprovalKind, ApprovalStatus, Run, RunStatus, TaskCreate
+from infra.worlds.base import Product
+from infra.worlds.demo import CATALOGUE
+from infra.worlds.shop.server import ShopServer
+from infra.worlds.shop.store import ShopWorld, seed_shop
+from tests.agents.endpoint import serve
 from tests.backend.house import check_trail, running_house, settings_of
 from tests.backend.orders import Orders, open_shop
+from tests.backend.scripted_model import answer
 from tests.backend.scripted_worker import spawn
 
 Decide = Callable[[Approval], ApprovalDecision]
@@ -206,13 +214,71 @@ def kill_scripted_worker(settings: Settings, kills: int, seed: int) -> KillRepor
     return report
 
 
+COUNT = 2  # of each thing that a run of the house team orders
+
+
+def shopping_tasks(products: list[Product], url: str) -> Callable[[], TaskCreate]:
+    """A task for each product in turn, so that an order tells whose it is."""
+    left = iter(products)
+
+    def next_task() -> TaskCreate:
+        spec = {"text": f"Order {COUNT} {next(left).name} in shop", "sites": [{"name": "shop", "url": url}], "policy": "allow_listed"}
+        return TaskCreate.model_validate(spec)
+
+    return next_task
+
+
+def look_into_shop(shop: ShopWorld, client: KeepsakeClient) -> Decide:
+    """A person who looks into cart and orders: what is there counts as done, what is not is tried again."""
+
+    def decide(approval: Approval) -> ApprovalDecision:
+        assert approval.action is not None
+        text = client.task(client.run(approval.run_id).task_id).text
+        placed = [line.product for order in shop.orders() for line in order.lines]
+        seen = placed if "Place order" in approval.action.summary else [*placed, *(line.product for line in shop.cart())]
+        there = any(f" {name} " in text for name in seen)
+        return ApprovalDecision(decision=ApprovalStatus.REJECTED if there else ApprovalStatus.APPROVED)
+
+    return decide
+
+
+def kill_real_worker(settings: Settings, kills: int, seed: int) -> KillReport:
+    """API, shop and model endpoint in this process; `keepsake worker` with the house team and Chromium in its own, killed `kills` times."""
+    path = settings.home / "shop.sqlite"
+    settings.home.mkdir(parents=True, exist_ok=True)
+    seed_shop(path, "kills", CATALOGUE)
+    server, shop = ShopServer(path), ShopWorld(path)
+    server.start()
+    try:
+        with serve(answer) as model, running_house(settings, worker=False) as house:
+            keepsake = Path(sys.executable).with_name("keepsake")
+            env = {"KEEPSAKE_HOME": str(settings.home), "KEEPSAKE_DATABASE_URL": settings.database_url, "KEEPSAKE_MODEL_URL": model.url}
+            env |= {"KEEPSAKE_WORKER_SLOTS": "3"}
+
+            def spawn_command() -> Victim:
+                return Command([str(keepsake), "worker"], settings.home / "worker.log", **env)
+
+            tasks = shopping_tasks(list(CATALOGUE), server.url)
+            loop = KillLoop(house.client, spawn_command, tasks, look_into_shop(shop, house.client))
+            report = loop.run(kills, seed, within_s=4.0, patience_s=120.0)
+    finally:
+        server.stop()
+    assert {run.status for run in report.runs} == {RunStatus.SUCCEEDED}, [(run.status, run.error) for run in report.runs]
+    ordered = sorted((line.product, line.quantity) for order in shop.orders() for line in order.lines)
+    assert ordered == sorted((product.name, COUNT) for product in CATALOGUE[: len(report.runs)]), "ordered twice, or not at all"
+    assert shop.cart() == ()
+    return report
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--database-url", default="")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--real", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = kill_scripted_worker(settings_of(Path(folder), chosen.database_url, worker_slots=3), chosen.kills, chosen.seed)
+        kill = kill_real_worker if chosen.real else kill_scripted_worker
+        result = kill(settings_of(Path(folder), chosen.database_url, worker_slots=3), chosen.kills, chosen.seed)
     figures = {**vars(result), "runs": len(result.runs), "seed": chosen.seed}
     sys.stdout.write(json.dumps(figures) + "\n")

@@ -12,8 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from agents.state import TeamState
+from agents.web import storage
 from app.schemas import TaskCreate
 from backend.store import Store
+from backend.tables import RunRow
 from tests.backend.house import House, running_house, settings_of
 
 
@@ -246,6 +249,18 @@ async def _artifact(settings: Any, run_id: str, name: str, media_type: str, data
         return await store.files.save_artifact(run_id, name, media_type, data)
     finally:
         await store.close()
+
+
+async def test_a_deleted_task_takes_its_log_ins_along(house: House) -> None:
+    run, name, store = house.start("go"), storage.new_session(), Store(house.settings)
+    storage.save_session(house.settings, name, {"cookies": [], "origins": []})
+    async with store.database.write() as session:
+        row = await session.get_one(RunRow, run.id)
+        row.state = TeamState(task="go", memory={"web": {"storage": name}}).model_dump(mode="json")
+    await store.close()
+    assert storage.load_session(house.settings, name) is not None
+    house.client.delete_task(run.task_id)
+    assert storage.load_session(house.settings, name) is None
 
 
 async def test_artifacts_come_with_etag_and_range(house: House) -> None:

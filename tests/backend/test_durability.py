@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.backend.durability import kill_scripted_worker
+from tests.backend.durability import kill_real_worker, kill_scripted_worker
 from tests.backend.house import settings_of
 
 
@@ -19,3 +19,12 @@ def test_ten_kills_lose_nothing_and_repeat_nothing(kind: str, databases: Any, tm
     outcomes = f"{report.unknown} unknown outcomes, {report.happened} of them had happened"
     print(f"{kind}: seed {seed}, {report.seconds} s, {len(report.runs)} runs, {outcomes}")  # noqa: T201
     assert report.resumed >= 5  # kills met runs under way, not an idle worker
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.timeout(240)
+def test_the_house_team_orders_once_however_often_its_worker_is_killed(tmp_path: Path) -> None:
+    """Real worker, team, browser and shop; the model alone is scripted. More kills, and PostgreSQL, by hand: see tests.backend.durability."""
+    report = kill_real_worker(settings_of(tmp_path), kills=3, seed=random.randrange(2**32))
+    assert report.resumed >= 2

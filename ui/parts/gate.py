@@ -30,7 +30,7 @@ def approval_card(approval_id: str, kind: ApprovalKind, action: Action, reason: 
             st.badge(look.name, icon=look.icon, color=look.colour)
             st.badge(effect.name, icon=effect.icon, color=effect.colour)
         if unknown:
-            st.markdown("The run was cut off after it began this, and nobody knows whether it happened. Trying again may do it **twice**.")
+            st.markdown("This was begun and cut off, and nobody knows whether it happened. Trying again may do it **twice**.")
         canonical(action, key=approval_id)
         with st.container(key=f"why-{approval_id}"):
             st.text(reason)
