@@ -1,8 +1,10 @@
 """The oracle: answers every role call as a flawless team would, in the line grammar of the compact profile.
 
-What it says is meant to be learnt, so each decision follows from its own view: the browser's from instruction, history and page; the ledger's
-from plan and mementos; the memento's from instruction and result. Knowledge of the task itself is used only where the task is read: for facts
-and plan, and for what a note says. It needs no memory of its own, so retries, failed pages and pages that are open already do not confuse it.
+What it says is meant to be learnt. So what is copied stands after a space as it does in the prompt: after a quote or at the start of a line the
+same word has other tokens, which a small model does not find. And each decision follows from its own view: the browser's from instruction,
+history and page; the ledger's from plan and mementos; the memento's from instruction and result. Knowledge of the task itself is used only
+where the task is read: for facts and plan, and for what a note says. It needs no memory of its own, so retries, failed pages and pages that are
+open already do not confuse it.
 """
 
 import re
@@ -107,7 +109,7 @@ class Oracle:
             raise Lost("a final answer without mementos")
         match = _NEXT.fullmatch(view.mementos[-1])
         text = match[1] if match else view.mementos[-1]
-        if holds := re.fullmatch(r"(\S+) holds (\d+\.\d\d)\.", text):
+        if holds := re.fullmatch(r"The file (\S+) holds (\d+\.\d\d)\.", text):
             return f"The total is {holds[2]} and stands in {holds[1]}."
         if over := re.fullmatch(r"The order is over budget, total (\S+)\.", text):
             return f"Nothing was ordered: over budget, total {over[1]}."
@@ -131,7 +133,7 @@ _ROLES: dict[str, Callable[[Oracle, Any], str]] = {
 def _fill(line: str, view: LedgerView) -> str:
     """The plan's line with prices, totals and the note's values from the mementos in the places that wait for them."""
     texts = [match[1] for match in map(_NEXT.fullmatch, view.mementos) if match]
-    prices = {m[1]: m[2] for m in (re.fullmatch(r"(.+) costs (\d+\.\d\d)\.", t) for t in texts) if m}
+    prices = {m[1]: m[2] for m in (re.fullmatch(r"The price of (.+) is (\d+\.\d\d)\.", t) for t in texts) if m}
     note = _note(texts)
     if line == "compute price + price":
         wanted = [m[1] for m in (_FIND.fullmatch(s.instruction) for s in view.ledger.plan) if m]
@@ -153,8 +155,8 @@ def _fill(line: str, view: LedgerView) -> str:
 
 
 def _note(texts: Sequence[str]) -> dict[str, str]:
-    """The values of the newest note: `order.txt says item Copper Kettle; count 3; limit 50.` as {item: Copper Kettle, count: 3, limit: 50}."""
-    said = next((m[1] for m in (re.fullmatch(r"\S+ says (.+)\.", t) for t in reversed(texts)) if m), "")
+    """The values of the newest note: `The note a.txt says item Copper Kettle; count 3.` as {item: Copper Kettle, count: 3}."""
+    said = next((m[1] for m in (re.fullmatch(r"The note \S+ says (.+)\.", t) for t in reversed(texts)) if m), "")
     return dict(part.split(" ", 1) for part in said.split("; ")) if said else {}  # type: ignore[arg-type]
 
 
@@ -280,21 +282,21 @@ def _compare(match: re.Match[str]) -> str:
 
 
 def _sum(match: re.Match[str]) -> str:
-    column, value, file = match.groups()
-    return (
-        f"import csv\nrows = csv.DictReader(open('{file}'))\n"
-        f"print(f\"{{sum(float(r['{column}']) for r in rows if '{value}' in r.values()):.2f}}\")"
-    )
+    return f"""import csv
+column, value, file = " {match[1]} | {match[2]} | {match[3]} ".strip().split(" | ")
+rows = csv.DictReader(open(file))
+print(f"{{sum(float(r[column]) for r in rows if value in r.values()):.2f}}")"""
 
 
 def _keep(match: re.Match[str]) -> str:
-    value, table, columns, file = match.groups()
-    names = ", ".join(f"'{name}'" for name in columns.split(", "))
-    return (
-        f"import csv\nrows = [r for r in csv.DictReader(open('{table}')) if '{value}' in r.values()]\n"
-        f"with open('{file}', 'w', newline='') as f:\n    w = csv.DictWriter(f, [{names}], extrasaction='ignore')\n"
-        "    w.writeheader()\n    w.writerows(rows)\nprint(len(rows), 'rows')"
-    )
+    return f"""import csv
+value, table, columns, file = " {match[1]} | {match[2]} | {match[3]} | {match[4]} ".strip().split(" | ")
+rows = [r for r in csv.DictReader(open(table)) if value in r.values()]
+with open(file, "w", newline="") as f:
+    w = csv.DictWriter(f, columns.split(", "), extrasaction="ignore")
+    w.writeheader()
+    w.writerows(rows)
+print(len(rows), "rows")"""
 
 
 _PROGRAMS = ((_COMPUTE, _compute), (_COMPARE, _compare), (_SUM, _sum), (_KEEP, _keep))
@@ -316,21 +318,22 @@ def _failure(view: MementoView) -> str:
 def _done(view: MementoView) -> str:
     text, result = view.instruction, view.result.strip()
     if match := _FIND.fullmatch(text):
-        return f"{match[1]} costs {result}." if re.fullmatch(r"\d+\.\d\d", result) else f"{result}."
+        found = re.fullmatch(r"\d+\.\d\d", result)
+        return f"The price of {match[1]} is {result}." if found else f"The price was not found: {result}."
     if match := _ORDER.fullmatch(text):
         return f"{result.removesuffix(' placed').capitalize()} for {match[1]} {match[2]} is placed."
     if match := _FILE.fullmatch(text):
-        return f"The ticket {match[2]} is filed."
+        return f"The ticket with title {match[2]} is filed."
     if match := _SAVE.fullmatch(text):
-        return f"{match[2]} is saved."
+        return f"The table {match[2]} is saved."
     if match := _READ.fullmatch(text):
-        return f"{match[1]} says {result}."
+        return f"The note {match[1]} says {result}."
     if _COMPARE.fullmatch(text):
         return f"The order is {result}."
     if match := _KEEP.fullmatch(text):
-        return f"{match[4]} holds {result}."
+        return f"The file {match[4]} holds {result}."
     if match := _WRITE.fullmatch(text):
-        return f"{match[2]} holds {match[1]}."
+        return f"The file {match[2]} holds {match[1]}."
     if _COMPUTE.fullmatch(text) or _SUM.fullmatch(text):
         return f"The total is {result}."
     raise Lost(f"no such instruction: {text}")

@@ -89,12 +89,12 @@ def ledger(mementos, *instructions):
     [
         ([], "step 1 web: find the price of Copper Kettle in shop"),
         (["The shop failed with error 503. Next: step 1 again."], "retry 1 web: find the price of Copper Kettle in shop"),
-        (["Copper Kettle costs 7.70. Next: step 2."], "step 2 coder: compare 3 * 7.70 with limit 50"),
+        (["The price of Copper Kettle is 7.70. Next: step 2."], "step 2 coder: compare 3 * 7.70 with limit 50"),
         (
-            ["Copper Kettle costs 7.70. Next: step 2.", "The order is within budget, total 23.10. Next: step 3."],
+            ["The price of Copper Kettle is 7.70. Next: step 2.", "The order is within budget, total 23.10. Next: step 3."],
             "step 3 web: order 3 Copper Kettle in shop",
         ),
-        (["Copper Kettle costs 77.00. Next: step 2.", "The order is over budget, total 231.00. Next: done."], "done"),
+        (["The price of Copper Kettle is 77.00. Next: step 2.", "The order is over budget, total 231.00. Next: done."], "done"),
     ],
 )
 def test_the_ledger_copies_what_mementos_say_into_the_plan(mementos, line):
@@ -114,8 +114,8 @@ def test_a_note_fills_every_later_step():
         ("coder", "compare count * price with limit"),
         ("web", "order the items in shop if within budget"),
     ]
-    said = ["order.txt says item Copper Kettle; count 3; limit 50.00. Next: step 2."]
-    priced = [*said, "Copper Kettle costs 7.70. Next: step 3."]
+    said = ["The note order.txt says item Copper Kettle; count 3; limit 50.00. Next: step 2."]
+    priced = [*said, "The price of Copper Kettle is 7.70. Next: step 3."]
     fits = [*priced, "The order is within budget, total 23.10. Next: step 4."]
     lines = [Oracle(ORDER).decide("ledger", ledger(m, *plan)) for m in (said, priced, fits)]
     assert lines == [
@@ -200,12 +200,12 @@ def test_a_browser_step_follows_from_instruction_history_and_page(instruction, s
 @pytest.mark.parametrize(
     ("agent", "instruction", "result", "step", "steps", "failed", "line"),
     [
-        ("web", FIND, "7.70", 1, 3, False, "Copper Kettle costs 7.70. Next: step 2."),
+        ("web", FIND, "7.70", 1, 3, False, "The price of Copper Kettle is 7.70. Next: step 2."),
         ("web", FIND, "error 503", 1, 3, True, "The shop failed with error 503. Next: step 1 again."),
         ("coder", "compute 3 * 7.70", "23.10", 2, 3, False, "The total is 23.10. Next: step 3."),
         ("coder", "compute 3 * 7.70", "SyntaxError", 2, 3, True, "The program failed. Next: step 2 again."),
         ("coder", COMPARE, "over budget, total 99.00", 2, 3, False, "The order is over budget, total 99.00. Next: done."),
-        ("files", "write 23.10 to total.txt", "total.txt holds 23.10", 3, 3, False, "total.txt holds 23.10. Next: done."),
+        ("files", "write 23.10 to total.txt", "total.txt holds 23.10", 3, 3, False, "The file total.txt holds 23.10. Next: done."),
         ("web", BUY, "order 3 placed", 3, 3, False, "Order 3 for 3 Copper Kettle is placed. Next: done."),
     ],
 )
