@@ -105,10 +105,12 @@ lock: setup-dev ## pin the newest versions that pyproject.toml allows
 readme: setup-app ## bring README's table of settings into step with app/config.py
 	@$(BIN)/python -m infra.stack.settings_table README.md
 
-clean: ## remove environments and caches of this checkout
+clean: ## stop the stack and remove environments and caches of this checkout
+	@test ! -x $(BIN)/keepsake || $(BIN)/keepsake down
 	rm -rf $(VENV) .venv-train .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-clean-data: ## stop the stack and remove what Keepsake put below KEEPSAKE_HOME: runs, keys, weights, model server
-	@test ! -x $(BIN)/keepsake || $(BIN)/keepsake down
-	@cd "$${KEEPSAKE_HOME:-$$HOME/.keepsake}" && rm -rf api_key cache data envs logs profiles run sandboxd_token weights
+clean-data: $(MAIN) ## stop the stack and remove what Keepsake put below KEEPSAKE_HOME: runs, keys, weights, model server
+	@$(BIN)/keepsake down
+	@cd "$$($(BIN)/python -c 'from app.config import get_settings; print(get_settings().home)')" && \
+		rm -rf api_key bench cache data envs logs profiles run sandboxd_token training weights

@@ -5,15 +5,16 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from app import terminal
 from app.client import KeepsakeClient
 from app.config import get_settings
-from app.errors import InvalidInput, KeepsakeError
+from app.errors import Conflict, InvalidInput, KeepsakeError
 from app.events import Event, EventType, RunView, reduce_event
 from app.schemas import ApprovalDecision, ApprovalStatus, Budgets, Policy, Run, RunStatus, Site, Task, TaskCreate
 
@@ -78,7 +79,10 @@ def approve(
     """Decide what a run asks; a decision stands."""
     with KeepsakeClient.from_settings(get_settings()) as client:
         if not approval_id:
-            for waiting in client.approvals(status=ApprovalStatus.PENDING).items:
+            pending = client.approvals(status=ApprovalStatus.PENDING).items
+            if not pending:
+                typer.echo("Nothing waits.", err=True)
+            for waiting in pending:
                 about = waiting.action.summary if waiting.action else "the plan"
                 typer.echo(f"{waiting.id}  {waiting.kind.value:15}  {terminal.one_line(about)}  ({terminal.one_line(waiting.reason)})")
             return
@@ -178,10 +182,16 @@ def _ask(client: KeepsakeClient, approval_id: str) -> None:
     """Put the question here, unless somebody decided it elsewhere."""
     if client.approval(approval_id).status != ApprovalStatus.PENDING:
         return
-    yes = typer.confirm("  approve?", default=False)
-    reason = "" if yes else typer.prompt("  why not", default="", show_default=False)
+    try:
+        yes = typer.confirm("  approve?", default=False)
+        reason = "" if yes else typer.prompt("  why not", default="", show_default=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     wish = ApprovalStatus.APPROVED if yes else ApprovalStatus.REJECTED
-    client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason))
+    try:
+        client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason))
+    except Conflict as error:  # somebody decided meanwhile
+        typer.echo(f"  {error.message}", err=True)
 
 
 def _site(spelled: str) -> Site:
@@ -224,10 +234,25 @@ def main() -> None:
     try:
         app()
     except KeepsakeError as error:
-        typer.secho(error.message, fg="red", err=True)
-        if error.hint:
-            typer.echo(error.hint, err=True)
-        sys.exit(1)
+        _fail(error.message, error.hint, 2 if error.boundary == "user" else 1)
+    except ValidationError as error:  # an argument or a setting that its model refuses
+        first = error.errors()[0]
+        _fail(
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"See `{Path(sys.argv[0]).name} --help`, or the setting's line in README.",
+            2,
+        )
+    except SettingsError as error:
+        _fail(f"A setting cannot be read: {error}.", "README lists the settings and what they may be.", 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'The system'}: {error.strerror or error}.", "`keepsake doctor` checks disk and home directory.", 1)
+
+
+def _fail(message: str, hint: str, code: int) -> NoReturn:
+    typer.secho(message, fg="red", err=True)
+    if hint:
+        typer.echo(hint, err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,8 @@ class Settings(BaseSettings):
 
     @property
     def effective_api_url(self) -> str:
-        return self.api_url or f"http://{self.host}:{self.api_port}"
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::", ""} else self.host
+        return self.api_url or f"http://{host}:{self.api_port}"
 
     @property
     def effective_model_url(self) -> str:

@@ -7,8 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from agents.web.storage import forget_session
-from app.errors import StorageError
+from app.config import Settings
+from app.errors import SetupError, StorageError
 from app.schemas import Page, Run, Task, TaskCreate, TaskStarted
+from backend.api.examples import read_examples
 from backend.api.parameters import Cursor, EngineDep, Limit, StoreDep
 from backend.problems import documented
 from backend.workspaces import Workspaces
@@ -42,7 +44,7 @@ async def get_task(store: StoreDep, task_id: str) -> Task:
 async def delete_task(store: StoreDep, engine: EngineDep, task_id: str) -> None:
     """Delete a task with all its data: runs (a run under way is stopped), events, artifacts, workspaces, log-ins, durable steps, its files."""
     memories = await store.tasks.memories(task_id)
-    run_ids = await store.tasks.delete(task_id)
+    run_ids = await store.tasks.delete(task_id, spare=await _offered(store.settings))
     for memory in memories:
         await asyncio.to_thread(forget_session, store.settings, memory.get("web", {}))
     workspaces = Workspaces(store.settings.data_dir, store.files.blobs)
@@ -52,6 +54,14 @@ async def delete_task(store: StoreDep, engine: EngineDep, task_id: str) -> None:
         await engine.forget(run_ids, await store.workers.alive())
     except StorageError as error:  # they hold ids and numbers only, and the worker sweeps them at its next start
         log.warning("steps of %s stay for now: %s", task_id, error.message)
+
+
+async def _offered(settings: Settings) -> set[str]:
+    """Files of the example tasks, which stay for the next one who takes the example."""
+    try:
+        return {file for example in await read_examples(settings) for file in example.files}
+    except SetupError:
+        return set()
 
 
 @router.post("/{task_id}/runs", status_code=201, responses=documented(400, 401, 404, 409, 413, 422, 503))

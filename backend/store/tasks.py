@@ -1,6 +1,6 @@
 """Tasks: created with their first run, listed, and deleted with everything that belongs to them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -84,8 +84,9 @@ class Tasks(Shelf):
             states = (await session.exec(select(RunRow.state).where(RunRow.task_id == task_id))).all()
         return [state["memory"] for state in states if state]
 
-    async def delete(self, task_id: str) -> Sequence[str]:
-        """Remove a task and all that belongs to it: runs, events, approvals, messages, artifacts, its own uploads and remembered answers.
+    async def delete(self, task_id: str, spare: Collection[str] = ()) -> Sequence[str]:
+        """Remove a task and all that belongs to it: runs, events, approvals, messages, artifacts, its own uploads (but those to `spare`) and
+        remembered answers.
 
         Returns the ids of its runs, for whoever holds workspaces or durable steps. A worker that is in the middle of a turn finds its claim
         gone and can commit nothing.
@@ -99,7 +100,7 @@ class Tasks(Shelf):
                 await session.exec(
                     select(UploadRow)
                     .join(TaskFileRow, col(TaskFileRow.upload_id) == col(UploadRow.id))
-                    .where(TaskFileRow.task_id == task_id, col(UploadRow.id).not_in(elsewhere))
+                    .where(TaskFileRow.task_id == task_id, col(UploadRow.id).not_in(elsewhere), col(UploadRow.id).not_in(spare))
                 )
             ).all()
             digests = [*artifacts, *(u.sha256 for u in uploads)]

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 ALL_PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])  # a user's PATH leaves out the administrator's
 
@@ -33,6 +34,7 @@ class Package:
         return any(glob.glob(pattern, recursive=True) for pattern in self.files)
 
 
+VENV = Package("python3-venv", files=("/usr/lib/python3*/ensurepip/__init__.py",))  # Debian keeps it apart from python3
 RUN = (
     Package("chromium", files=(os.environ.get("KEEPSAKE_CHROMIUM", "/usr/bin/chromium"),)),
     Package("fonts-liberation", files=("/usr/share/fonts/**/Liberation*",)),
@@ -40,6 +42,8 @@ RUN = (
     Package("libseccomp2", files=("/usr/lib*/libseccomp.so.2", "/usr/lib/*/libseccomp.so.2", "/lib/*/libseccomp.so.2")),
     Package("python3", files=("/usr/bin/python3",)),  # the one inside the sandbox
     Package("fossil", "fossil"),
+    Package("libnuma1", files=("/usr/lib*/libnuma.so.1", "/usr/lib/*/libnuma.so.1", "/lib/*/libnuma.so.1")),  # vLLM's CPU kernels load it
+    *([] if find_spec("ensurepip") else [VENV]),
 )
 TEST = (
     Package("docker.io", "dockerd"),

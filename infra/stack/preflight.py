@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from infra.stack import debian
@@ -79,10 +80,10 @@ def python() -> Check:
     found, wanted = platform.python_version(), f"{LOWEST[0]}.{LOWEST[1]} to {BELOW[0]}.{BELOW[1] - 1}"
     if not LOWEST <= sys.version_info[:2] < BELOW:
         return Check(FAIL, "Python", found, f"Keepsake needs {wanted}: install one, or say which with `make PYTHON=... setup`.")
-    try:
-        import ensurepip  # noqa: F401  Debian keeps it in a package of its own
-    except ImportError:
-        return Check(FAIL, "Python", f"{found} without venv", "Debian: apt-get install python3-venv")
+    if find_spec("ensurepip") is None:
+        installable = shutil.which("apt-get") and debian.administrator() is not None and sys.executable.startswith("/usr/bin/")
+        hint = "It is installed with the other Debian packages." if installable else "Debian: apt-get install python3-venv"
+        return Check(WARN if installable else FAIL, "Python", f"{found} without venv", hint)
     return Check(OK, "Python", found)
 
 

@@ -105,7 +105,7 @@ def test_commands_of_other_floors_are_there(capsys: pytest.CaptureFixture[str], 
     assert all(re.search(rf"\b{name}\b", shown) for name in ("run", "watch", "api", "worker"))
 
 
-def test_a_typed_error_is_two_lines_and_exit_code_1(
+def test_a_typed_error_is_two_lines_and_exit_code_2_where_the_user_erred(
     house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli, "hang_in", dict)
@@ -113,4 +113,4 @@ def test_a_typed_error_is_two_lines_and_exit_code_1(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     said = capsys.readouterr().err
-    assert ended.value.code == 1 and "There is no run `run_nowhere`." in said and "Traceback" not in said
+    assert ended.value.code == 2 and "There is no run `run_nowhere`." in said and "Traceback" not in said

@@ -14,7 +14,7 @@ import pytest
 
 from agents.state import TeamState
 from agents.web import storage
-from app.schemas import TaskCreate
+from app.schemas import Example, TaskCreate
 from backend.store import Store
 from backend.tables import RunRow
 from tests.backend.house import House, running_house, settings_of
@@ -249,6 +249,18 @@ async def _artifact(settings: Any, run_id: str, name: str, media_type: str, data
         return await store.files.save_artifact(run_id, name, media_type, data)
     finally:
         await store.close()
+
+
+def test_a_deleted_task_leaves_the_files_of_an_example(house: House) -> None:
+    upload = house.client.upload("note.txt", b"kept")
+    path = house.settings.data_dir / "examples.json"
+    path.write_text(Example(title="Note", text="read it", files=[upload.id]).model_dump_json().join("[]"))
+    try:
+        house.client.delete_task(house.start("go", files=[upload.id]).task_id)
+        assert house.client.examples()[0].files == [upload.id]
+        assert house.http.get(f"/v1/files/{upload.id}").status_code == 200
+    finally:
+        path.unlink()
 
 
 async def test_a_deleted_task_takes_its_log_ins_along(house: House) -> None:

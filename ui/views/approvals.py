@@ -39,9 +39,16 @@ def page() -> None:
     watch([x.id for x in [*waiting, *asking]])
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
 def task_text(run_id: str) -> str:
-    """What the run is for."""
+    """What the run is for, as far as it can be known: the run may be deleted while its approval is on the screen."""
+    try:
+        return _task_text(run_id)
+    except KeepsakeError as error:
+        return error.message
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _task_text(run_id: str) -> str:
     return task_of(api().run(run_id).task_id).text[:300]
 
 

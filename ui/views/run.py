@@ -17,7 +17,7 @@ from ui.parts.head import head, title
 from ui.parts.ledger import facts_card, next_line
 from ui.parts.links import RUNS
 from ui.parts.notices import notices_card
-from ui.parts.outcome import outcome
+from ui.parts.outcome import artifacts, outcome
 from ui.parts.plan import plan_card, plan_editor
 from ui.parts.ready import ready_banner
 from ui.parts.talk import controls, question_card, said, steer_box
@@ -89,6 +89,8 @@ def body(feed: Feed) -> None:
         gate_card(view)
         notices_card(view)
         said(feed)
+        if not feed.run.status.ended:  # then they stand beside the outcome
+            artifacts(feed)
 
 
 run_id = st.query_params.get("run", "")
