@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model_port: int = Field(8712, description="Port of our own model server.")
     shop_port: int = Field(8713, description="Port of the example shop.")
     tracker_port: int = Field(8714, description="Port of the example ticket tracker (Fossil).")
-    sandboxd_port: int = Field(8715, description="Port of sandboxd, the service that owns an engine (compose).")
+    sandboxd_port: int = Field(8715, description="Port of sandboxd, the service that runs generated code (compose).")
     api_url: str = Field("", description="Where UI and CLI find the API; empty means this machine's.")
     allowed_hosts: list[str] = Field(["127.0.0.1", "localhost", "[::1]"], description="Values of Host and Origin that the API answers to.")
 
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         "auto",
         description="Where generated code runs: auto takes sandboxd if set, then bubblewrap, then Docker; never the host.",
     )
-    sandboxd_url: str = Field("", description="Address of the service that owns an engine (compose).")
+    sandboxd_url: str = Field("", description="Address of sandboxd (compose).")
     sandboxd_token_file: str = Field(
         "", description="File with the bearer token of sandboxd, 16 ASCII characters or more; empty means <home>/sandboxd_token."
     )
