@@ -5,13 +5,19 @@ carries it out, and the result reaches the agent as its next message; so approva
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from autogen_agentchat.base import ChatAgent, Response
+from autogen_agentchat.agents import AssistantAgent, MessageFilterAgent, SocietyOfMindAgent, UserProxyAgent
+from autogen_agentchat.base import ChatAgent, Response, Team
 from autogen_agentchat.messages import BaseTextChatMessage, TextMessage
-from autogen_core import CancellationToken
-from autogen_core.tools import BaseTool
+from autogen_agentchat.teams import GraphFlow, MagenticOneGroupChat, RoundRobinGroupChat, SelectorGroupChat, Swarm
+from autogen_core import CancellationToken, ComponentToConfig
+from autogen_core.code_executor import CodeExecutor
+from autogen_core.memory import ListMemory, Memory
+from autogen_core.models import ChatCompletionClient
+from autogen_core.tools import BaseTool, StaticStreamWorkbench, StaticWorkbench, Workbench
+from autogen_ext.agents.magentic_one import MagenticOneCoderAgent
 from pydantic import BaseModel
 
 from agents.member import Answer, Observation
@@ -19,10 +25,11 @@ from agents.roles import Roles
 from agents.safety.permit import Permit
 from agents.state import Block, TeamState
 from app.errors import SetupError, ToolError
+from app.memento.grammar import neutralise
 from app.schemas import Action, Effect
 
 UNTRUSTED = "untrusted:tool"
-# Stock agents that act by themselves, around any gate: a browser, files, programs.
+# Stock agents that act by themselves, around any gate: a browser, files, programs, tools on a server. By name, so that none is imported.
 _ACTING = {
     "MultimodalWebSurfer",
     "FileSurfer",
@@ -30,9 +37,24 @@ _ACTING = {
     "CodeExecutorAgent",
     "OpenAIAgent",
     "OpenAIAssistantAgent",
-    "SocietyOfMindAgent",
+    "AzureAIAgent",
 }
-_EFFECT_FIELDS = ("tools", "workbench", "handoffs", "code_executor", "team")
+# Stock classes known to do nothing but speak, once all that they hold is looked at. A subclass is not known.
+_SPEAKING = {
+    AssistantAgent,
+    MagenticOneCoderAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+    RoundRobinGroupChat,
+    SelectorGroupChat,
+    Swarm,
+    MagenticOneGroupChat,
+    GraphFlow,
+    ListMemory,
+}
+_BENCHES = {StaticWorkbench, StaticStreamWorkbench}  # hold a fixed list of tools, which is looked at
+_EFFECT_FIELDS = ("tools", "workbench", "handoffs", "code_executor")
 
 
 class Handed(BaseModel):
@@ -41,13 +63,27 @@ class Handed(BaseModel):
     text: str = "The call was handed to the gate. Its result follows in the next message."
 
 
+class GatedToolConfig(BaseModel):
+    """What a dumped agent shows of a wrapped tool. `seal` tells it from any other tool, whatever that calls itself."""
+
+    name: str
+    effect: Effect
+    seal: str
+
+
 class GatedTool(BaseTool[BaseModel, Handed]):
-    """Stands in for a tool: takes the agent's call down instead of running it."""
+    """Stands in for a tool: takes the agent's call down instead of running it.
+
+    It can be dumped, so that its agent's config can be read, but not loaded: only `gated` binds it to a member.
+    """
+
+    component_provider_override = "agents.foreign.GatedTool"
 
     def __init__(self, tool: BaseTool[Any, Any], effect: Effect, take: Callable[[str, dict[str, Any]], None]) -> None:
         super().__init__(tool.args_type(), Handed, tool.name, tool.description)
         self.tool = tool
         self.effect = effect
+        self.seal = secrets.token_hex(8)
         self._take = take
 
     async def run(self, args: BaseModel, cancellation_token: CancellationToken) -> Handed:  # noqa: ARG002
@@ -56,6 +92,9 @@ class GatedTool(BaseTool[BaseModel, Handed]):
 
     def return_value_as_string(self, value: Any) -> str:
         return value.text if isinstance(value, Handed) else str(value)
+
+    def _to_config(self) -> GatedToolConfig:
+        return GatedToolConfig(name=self.name, effect=self.effect, seal=self.seal)
 
 
 class ForeignMember:
@@ -125,69 +164,147 @@ class ForeignMember:
     async def _speak(self, text: str) -> str:
         """One turn of the agent, its stream consumed to the end (leaving early breaks AutoGen's generators)."""
         answer = ""
-        async for item in self.agent.on_messages_stream([TextMessage(content=text, source="orchestrator")], CancellationToken()):
+        message = TextMessage(content=neutralise(text), source="orchestrator")  # its model client is not ours
+        async for item in self.agent.on_messages_stream([message], CancellationToken()):
             if isinstance(item, Response):
-                message = item.chat_message
-                answer = message.content if isinstance(message, BaseTextChatMessage) else message.to_text()
+                said = item.chat_message
+                answer = said.content if isinstance(said, BaseTextChatMessage) else said.to_text()
         return answer
 
 
 def text_only(agent: ChatAgent, *, sure: bool = False) -> ForeignMember:
-    """A member that can only speak. Raises SetupError when the agent acts by itself, or may (`sure` is the person's word for unknown classes)."""
-    kind = type(agent).__name__
-    if kind in _ACTING:
-        raise SetupError(f"{kind} acts by itself, around the gate.", hint="Use Keepsake's own web, files and coder members instead.")
-    try:
-        config = agent.dump_component().config  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
-        config = None
-    if config is None and not sure:
-        raise SetupError(
-            f"Nobody can tell what {kind} `{agent.name}` does.", hint="Pass sure=True if it only speaks, or wrap its tools with gated()."
-        )
-    acting = [field for field in _EFFECT_FIELDS if _acts(config, field)]
-    if acting:
-        raise SetupError(
-            f"`{agent.name}` has {', '.join(acting)} that would run around the gate.", hint="Build it with gated() and its tools."
-        )
+    """A member that can only speak.
+
+    `sure` is the person's word for what cannot be seen: that a class Keepsake does not know (any but AutoGen's own speaking agents, teams
+    and list memory, subclasses included), or one whose config cannot be read, does nothing but speak. It excuses nothing that can be seen.
+
+    Raises SetupError when the agent, or anything it holds, acts by itself or has tools, handoffs or executors; and, unless `sure`, when
+    nobody can tell.
+    """
+    _check(agent, (), sure=sure, readable=not sure)
     return ForeignMember(agent, {})
 
 
-def gated(build: Callable[[Sequence[BaseTool[Any, Any]]], ChatAgent], tools: dict[BaseTool[Any, Any], Effect]) -> ForeignMember:
-    """A member whose tools pass the gate. `build` gets the wrapped tools and makes the agent; `tools` says what each does to the world."""
+def gated(
+    build: Callable[[Sequence[BaseTool[Any, Any]]], ChatAgent], tools: dict[BaseTool[Any, Any], Effect], *, sure: bool = False
+) -> ForeignMember:
+    """A member whose tools pass the gate. `build` gets the wrapped tools and makes the agent; `tools` says what each does to the world.
+
+    `sure` is the person's word that an agent of a class Keepsake does not know acts through the tools handed in and in no other way.
+
+    Raises SetupError when the agent has any tool but those, whatever its name, and else as `text_only`; a config must always be readable.
+    """
     member: ForeignMember
     wrapped = {t.name: GatedTool(t, effect, lambda name, arguments: member.calls.append((name, arguments))) for t, effect in tools.items()}
+    if len(wrapped) < len(tools):
+        raise SetupError("Two of the tools have the same name.", hint="Rename one of them.")
     agent = build(list(wrapped.values()))
+    _check(agent, wrapped.values(), sure=sure, readable=True)
     member = ForeignMember(agent, wrapped)
-    try:
-        config = agent.dump_component().config  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
-        config = {}
-    own = {t.get("config", {}).get("name", "?") for t in _tools(config)} - set(wrapped)
-    if own:
-        raise SetupError(f"`{agent.name}` kept tools of its own: {', '.join(sorted(own))}.", hint="Use only the tools handed in.")
     return member
 
 
-def _tools(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tools in an agent's config, also those inside a static workbench (where AssistantAgent puts them)."""
-    benches = config.get("workbench") or []
-    inside = [
-        t for bench in (benches if isinstance(benches, list) else [benches]) for t in _plain(bench).get("config", {}).get("tools", [])
-    ]
-    return [_plain(t) for t in [*(config.get("tools") or []), *inside]]
+def _check(agent: ChatAgent, wrapped: Collection[GatedTool], *, sure: bool, readable: bool) -> None:
+    """Raises SetupError unless the agent acts through `wrapped` alone, by what it holds and by what its config shows.
+
+    Both are looked at. The objects are the truth, but an unknown class may hide them; a config is what the class says of itself, and a
+    subclass says that it is its parent.
+    """
+    parts = _parts(agent, wrapped)
+    for part in parts:
+        if _ACTING & {c.__name__ for c in type(part).__mro__}:
+            raise SetupError(
+                f"{type(part).__name__} acts by itself, around the gate.", hint="Use Keepsake's own web, files and coder members instead."
+            )
+    _refuse(agent, [_named(part) for part in parts if _acts(part)])
+    unknown = [type(part).__name__ for part in parts if isinstance(part, ChatAgent | Team | Memory) and type(part) not in _SPEAKING]
+    if unknown and not sure:
+        raise SetupError(
+            f"Nobody can tell what {', '.join(unknown)} of `{agent.name}` does.",
+            hint="Pass sure=True if you know that it does nothing of its own, or wrap its tools with gated().",
+        )
+    seals = {tool.seal for tool in wrapped}
+    _refuse(agent, [field for component in _components(_dumped(agent, readable)) for field in _shown(component, seals)])
 
 
-def _acts(config: dict[str, Any] | None, field: str) -> bool:
-    """Whether a field of an agent's config means effects; a static workbench without tools does not."""
-    if not config or not config.get(field):
+def _refuse(agent: ChatAgent, acting: list[str]) -> None:
+    if acting:
+        raise SetupError(
+            f"`{agent.name}` has {', '.join(sorted(set(acting)))} that would run around the gate.",
+            hint="Build it with gated() and use only the tools handed in.",
+        )
+
+
+def _parts(agent: ChatAgent, wrapped: Collection[GatedTool]) -> list[Any]:
+    """The components that an agent holds, itself first, however deep in fields, lists and each other.
+
+    Left out are `wrapped` with the tools inside, and model clients: they answer, and some keep the tools of past calls.
+    """
+    parts: list[Any] = []
+    seen = {id(tool) for tool in wrapped}
+    queue: list[Any] = [agent]
+    while queue:
+        thing = queue.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Mapping):
+            queue.extend(thing.values())
+        elif isinstance(thing, list | tuple | set | frozenset):
+            queue.extend(thing)
+        elif isinstance(thing, ComponentToConfig) and not isinstance(thing, ChatCompletionClient):
+            parts.append(thing)
+            queue.extend(getattr(thing, "__dict__", {}).values())
+    return parts
+
+
+def _acts(part: Any) -> bool:
+    """Whether a held component is a way to act. Handoffs count: AutoGen makes a tool of each, and whom they name is not in this team."""
+    return isinstance(part, BaseTool | CodeExecutor) or (isinstance(part, Workbench) and type(part) not in _BENCHES)
+
+
+def _named(part: Any) -> str:
+    return f"tool {part.name}" if isinstance(part, BaseTool) else type(part).__name__
+
+
+def _dumped(agent: ChatAgent, readable: bool) -> Any:
+    """The agent's config as plain data. Raises SetupError when it cannot be read and has to be."""
+    try:
+        return agent.dump_component().model_dump()
+    except Exception as error:  # the boundary: a foreign dump may raise anything
+        if not readable:
+            return None
+        raise SetupError(
+            f"Nobody can tell what `{agent.name}` does: its config cannot be read ({type(error).__name__}: {str(error)[:120]}).",
+            hint="Its model client, tools and memory must be AutoGen components that can be dumped; text_only also takes sure=True.",
+        ) from error
+
+
+def _components(data: Any) -> Iterator[dict[str, Any]]:
+    """The dumped components inside plain data, the outermost first."""
+    if isinstance(data, Mapping):
+        if "provider" in data and isinstance(data.get("config"), Mapping):
+            yield dict(data)
+        data = list(data.values())
+    if isinstance(data, list | tuple):
+        for item in data:
+            yield from _components(item)
+
+
+def _shown(component: Mapping[str, Any], seals: set[str]) -> list[str]:
+    """Ways to act that a dumped component shows: an acting class, or a field with more than wrapped tools and the benches that hold them."""
+    kind = str(component["provider"]).rpartition(".")[2]
+    shown = [kind] if kind in _ACTING else []
+    for field in _EFFECT_FIELDS:
+        value = component["config"].get(field)
+        held = value if isinstance(value, list) else [value] if value else []
+        if not all(_harmless(item, seals) for item in held):
+            shown.append(field)
+    return shown
+
+
+def _harmless(dumped: Any, seals: set[str]) -> bool:
+    """Whether this is a wrapped tool of this member, or a bench whose tools `_components` comes to by themselves."""
+    if not isinstance(dumped, Mapping) or not isinstance(dumped.get("config"), Mapping):
         return False
-    if field != "workbench":
-        return True
-    benches = config[field] if isinstance(config[field], list) else [config[field]]
-    static = all("StaticWorkbench" in (p := _plain(b)["provider"]) or "StaticStreamWorkbench" in p for b in benches)
-    return not static or bool(_tools(config))
-
-
-def _plain(component: Any) -> dict[str, Any]:
-    return component if isinstance(component, dict) else component.model_dump()
+    return str(dumped["config"].get("seal")) in seals or dumped.get("provider") in [b.component_provider_override for b in _BENCHES]

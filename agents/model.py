@@ -25,7 +25,7 @@ from autogen_core.models import (
     UserMessage,
 )
 from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from app.config import Settings
 from app.errors import ModelError, ModelTimeout, ModelUnavailable
@@ -45,6 +45,11 @@ class Constraint:
 
     regex: str | None = None
     json_schema: dict[str, Any] | None = None
+
+
+@dataclass
+class EstimatedUsage(RequestUsage):
+    """Token counts that the server did not send and `estimate_tokens` stands in for."""
 
 
 class ClientConfig(BaseModel):
@@ -93,7 +98,8 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         """
         request = await self._request(messages, tools, tool_choice, json_output, dict(extra_create_args))
         try:
-            answer = await self._client.chat.completions.create(**request)
+            # Raw, because the openai client hands broken bodies on as text, as half an object, or as a JSON error of its own.
+            response = await self._client.chat.completions.with_raw_response.create(**request)
         except openai.BadRequestError as error:
             if not self._drop_constraint(request, error):
                 raise _typed(error, self.config) from error
@@ -102,7 +108,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
             )
         except openai.OpenAIError as error:
             raise _typed(error, self.config) from error
-        return self._result(answer, messages)
+        return self._result(_read(response.content, self.config), messages)
 
     async def create_stream(
         self,
@@ -138,7 +144,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
                     self._counts_tokens = True
                     return int(answer.json()["count"]), False
                 self._counts_tokens = False
-            except (httpx.HTTPError, KeyError, ValueError):
+            except (httpx.HTTPError, KeyError, TypeError, ValueError):
                 self._counts_tokens = self._counts_tokens or None
         return estimate_tokens(text), True
 
@@ -207,7 +213,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
             try:
                 answer = await self._http.get(_root(self.config.base_url) + "/version", timeout=5.0)
                 self._constrains = answer.status_code == 200 and "version" in answer.json()
-            except (httpx.HTTPError, ValueError):
+            except (httpx.HTTPError, TypeError, ValueError):
                 return False
         return self._constrains
 
@@ -220,28 +226,75 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
             return True
         return False
 
-    def _result(self, answer: Any, messages: Sequence[LLMMessage]) -> CreateResult:
-        if not answer.choices:
-            raise ModelError("The model server sent no choice.", hint="Check the server's log.")
+    def _result(self, answer: "_Answer", messages: Sequence[LLMMessage]) -> CreateResult:
         choice = answer.choices[0]
         message = choice.message
-        reasoning = getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None)
         content: str | list[FunctionCall] = message.content or ""
         if message.tool_calls:
-            content = [FunctionCall(id=c.id, name=c.function.name, arguments=c.function.arguments) for c in message.tool_calls]
-        estimated = answer.usage is None
+            content = [FunctionCall(id=c.id or "", name=c.function.name, arguments=c.function.arguments) for c in message.tool_calls]
         usage = (
-            RequestUsage(prompt_tokens=self.count_tokens(messages), completion_tokens=estimate_tokens(str(content)))
-            if estimated
-            else RequestUsage(prompt_tokens=answer.usage.prompt_tokens, completion_tokens=answer.usage.completion_tokens)
+            RequestUsage(prompt_tokens=answer.usage.prompt_tokens, completion_tokens=answer.usage.completion_tokens)
+            if answer.usage
+            else EstimatedUsage(prompt_tokens=self.count_tokens(messages), completion_tokens=estimate_tokens(str(content)))
         )
         self._total.prompt_tokens += usage.prompt_tokens
         self._total.completion_tokens += usage.completion_tokens
         if self.on_usage:
-            self.on_usage(usage.prompt_tokens, usage.completion_tokens, estimated)
+            self.on_usage(usage.prompt_tokens, usage.completion_tokens, answer.usage is None)
         return CreateResult(
-            finish_reason=_FINISH.get(choice.finish_reason, "unknown"), content=content, usage=usage, cached=False, thought=reasoning
+            finish_reason=_FINISH.get(choice.finish_reason or "", "unknown"),
+            content=content,
+            usage=usage,
+            cached=False,
+            thought=message.reasoning or message.reasoning_content,
         )
+
+
+class _Function(BaseModel):
+    name: str
+    arguments: str
+
+
+class _Call(BaseModel):
+    id: str | None = None
+    function: _Function
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Answer(BaseModel):
+    """What is read of a chat completion."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+def _read(body: bytes, config: ClientConfig) -> _Answer:
+    """The answer in the body of a 200. Raises ModelUnavailable when it is none: a proxy's page, cut or broken JSON, fields missing."""
+    try:
+        return _Answer.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelUnavailable(
+            f"What answers at {config.base_url} sent no readable chat completion: {where and f'{where}: '}{first['msg']}.",
+            hint="Try again, check the server's log, and that KEEPSAKE_MODEL_URL is an OpenAI-compatible API (it mostly ends in /v1).",
+        ) from error
 
 
 def estimate_tokens(text: str) -> int:
@@ -283,7 +336,8 @@ def _to_openai(message: LLMMessage, clean: Callable[[str], str] | None) -> list[
     if isinstance(message, AssistantMessage):
         if isinstance(message.content, str):
             return [{"role": "assistant", "content": clean(message.content)}]
-        calls = [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": clean(c.arguments)}} for c in message.content]
+        named = [(c.id, {"name": clean(c.name), "arguments": clean(c.arguments)}) for c in message.content]
+        calls = [{"id": i, "type": "function", "function": function} for i, function in named]
         return [{"role": "assistant", "content": None, "tool_calls": calls}]
     if isinstance(message, FunctionExecutionResultMessage):
         return [{"role": "tool", "tool_call_id": r.call_id, "content": clean(r.content)} for r in message.content]
@@ -291,14 +345,25 @@ def _to_openai(message: LLMMessage, clean: Callable[[str], str] | None) -> list[
 
 
 def _tool(tool: Tool | ToolSchema) -> dict[str, Any]:
-    """A tool as the API takes it; strict, because vLLM enforces arguments only then."""
+    """A tool as the API takes it, its texts neutralised; strict, because vLLM enforces arguments only then."""
     schema = tool.schema if isinstance(tool, Tool) else tool
     return {
         "type": "function",
         "function": {
             "name": schema["name"],
-            "description": schema.get("description", ""),
-            "parameters": schema.get("parameters", {"type": "object", "properties": {}}),
+            "description": _clean(schema.get("description", "")),
+            "parameters": _clean(schema.get("parameters", {"type": "object", "properties": {}})),
             "strict": True,
         },
     }
+
+
+def _clean(value: Any) -> Any:
+    """`value` with every string in it neutralised, keys too: chat templates print a tool's whole schema into the prompt."""
+    if isinstance(value, str):
+        return neutralise(value)
+    if isinstance(value, Mapping):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value

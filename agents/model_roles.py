@@ -5,15 +5,19 @@ from typing import Any
 
 from autogen_core.models import AssistantMessage, ChatCompletionClient, LLMMessage, SystemMessage, UserMessage
 
-from agents.model import MementoChatClient
+from agents.model import EstimatedUsage, MementoChatClient
 from agents.profiles.base import Malformed, Profile, Prompt
 from agents.roles import View
 from app.errors import ModelOutputInvalid
 from app.events import EventType, NewEvent
+from app.memento.grammar import neutralise
 
 
 class ModelRoles:
-    """Roles over any ChatCompletionClient. Temperature is 0; the retry is not blind, it carries the error."""
+    """Roles over any ChatCompletionClient. Temperature is 0; the retry is not blind, it carries the error.
+
+    Control-token literals are neutralised here, before the client: a foreign client sends page, file and program text as it gets it.
+    """
 
     def __init__(self, client: ChatCompletionClient, profile: Profile, retries: int = 2) -> None:
         self.client = client
@@ -37,8 +41,8 @@ class ModelRoles:
             except Malformed as error:
                 problem = str(error)
                 if text.strip():
-                    messages = [*messages[: len(prompt.messages)], AssistantMessage(content=text[:2000], source="model")]
-                messages.append(UserMessage(content=problem, source="keepsake"))
+                    messages = [*messages[: len(prompt.messages)], AssistantMessage(content=neutralise(text[:2000]), source="model")]
+                messages.append(UserMessage(content=neutralise(problem), source="keepsake"))
         raise ModelOutputInvalid(
             f"The model gave no usable answer for `{role}`: {problem}", hint="A larger or better trained model may help."
         )
@@ -59,7 +63,7 @@ class ModelRoles:
             "prompt_tokens": result.usage.prompt_tokens,
             "completion_tokens": result.usage.completion_tokens,
             "seconds": round(time.monotonic() - started, 3),
-            "estimated": False,
+            "estimated": isinstance(result.usage, EstimatedUsage),
         }
         self._events.append(NewEvent(type=EventType.MODEL_CALL, payload=payload))
         if result.thought:
@@ -68,9 +72,8 @@ class ModelRoles:
 
 
 def _message(message: dict[str, str]) -> LLMMessage:
-    if message["role"] == "system":
-        return SystemMessage(content=message["content"])
-    return UserMessage(content=message["content"], source="keepsake")
+    content = neutralise(message["content"])
+    return SystemMessage(content=content) if message["role"] == "system" else UserMessage(content=content, source="keepsake")
 
 
 def _json_output(prompt: Prompt, client: ChatCompletionClient) -> bool | None:

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+VERSION = {"version": "0.32.0"}
 Answer = Callable[[dict[str, Any]], Any]
 
 
@@ -26,10 +27,15 @@ def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[s
     }
 
 
+def words(body: dict[str, Any]) -> dict[str, int]:
+    """One token a word."""
+    return {"count": len(body["prompt"].split())}
+
+
 class Endpoint:
     """Requests it got, and the answer to the next."""
 
-    def __init__(self, answer: Answer, vllm: bool) -> None:
+    def __init__(self, answer: Answer, vllm: bool, count: Answer, version: Any) -> None:
         self.answer = answer
         self.requests: list[dict[str, Any]] = []
         self.url = ""
@@ -44,20 +50,20 @@ class Endpoint:
         if vllm:
 
             @app.get("/version")
-            def version() -> dict[str, str]:
-                return {"version": "0.32.0"}
+            def about() -> Any:
+                return version
 
             @app.post("/tokenize")
-            async def tokenize(request: Request) -> dict[str, int]:
-                return {"count": len((await request.json())["prompt"].split())}
+            async def tokenize(request: Request) -> Any:
+                return count(await request.json())
 
         self.app = app
 
 
 @contextmanager
-def serve(answer: Answer, *, vllm: bool = True) -> Iterator[Endpoint]:
-    """Run an endpoint in a thread until the block ends."""
-    endpoint = Endpoint(answer, vllm)
+def serve(answer: Answer, *, vllm: bool = True, count: Answer = words, version: Any = VERSION) -> Iterator[Endpoint]:
+    """Run an endpoint in a thread until the block ends. With `vllm` it has `/tokenize`, answered by `count`, and `/version`."""
+    endpoint = Endpoint(answer, vllm, count, version)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
