@@ -59,6 +59,7 @@ class Orchestrator:
     async def turn(self, state: TeamState, inbox: Inbox | None = None) -> TurnResult:
         """Take one turn. `state` is not changed. Raises only retryable KeepsakeErrors (model down); all else becomes part of the run."""
         turn = _Turn(state.fork())
+        self.gate.allows_request.recall(turn.state.memory)  # what a person opened before this process or segment began
         self._read_inbox(turn, inbox or Inbox())
         if turn.state.outcome is None and turn.state.waiting is None:
             try:

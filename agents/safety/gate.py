@@ -7,7 +7,7 @@ permit, and no effector acts without one. Strictest rule wins: what is refused c
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from agents.safety.grants import Grants, Origin, is_private
+from agents.safety.grants import Grants, Origin, Reach, is_private
 from agents.safety.permit import Permit, issue
 from app.schemas import Action, Effect, Policy, Verdict
 
@@ -40,13 +40,16 @@ class GateDecision:
 
 
 class Gate:
-    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect."""
+    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect.
+
+    `allows_request` is the first filter under the browser; it holds what a person approved, see agents.safety.grants.Reach.
+    """
 
     def __init__(self, policy: Policy, grants: Grants, tools: dict[str, Effect] | None = None) -> None:
         self.policy = policy
         self.grants = grants
         self.kinds = KINDS | {f"tool.{name}": effect for name, effect in (tools or {}).items()}
-        self._approved_origins: set[tuple[str, int]] = set()
+        self.allows_request = Reach(grants)
 
     def judge(self, action: Action, approved_digest: str | None = None) -> GateDecision:
         """Decide on `action`. `approved_digest` is the digest a person approved: it turns ask into allow for exactly that action."""
@@ -60,15 +63,6 @@ class Gate:
             self._remember_origin(action)
             return GateDecision(Verdict.ALLOW, "approved", "A person approved exactly this action.", issue(action))
         return GateDecision(Verdict.ALLOW, self._allow_rule(action), "Covered by the task.", issue(action))
-
-    def allows_request(self, url: str) -> bool:
-        """First filter under the browser: whether a page may load `url` at all (sub-resources, redirects, frames)."""
-        if url.startswith(("about:", "data:image/", "blob:")):
-            return True
-        origin = Origin.of(url)
-        if origin is None or self.grants.closed(origin):
-            return False
-        return self.grants.covers(origin) or (origin.host, origin.port) in self._approved_origins
 
     def _refusal(self, action: Action) -> tuple[str, str] | None:
         least = self.kinds.get(action.kind)
@@ -103,7 +97,7 @@ class Gate:
         url = web_address(action) if action.kind.startswith("web.") else ""
         if url:
             origin = Origin.of(url)
-            if origin and not self.grants.covers(origin) and (origin.host, origin.port) not in self._approved_origins:
+            if origin and not self.allows_request.covers(origin):
                 return "new-site", f"{origin.host}:{origin.port} is not among the task's sites."
         if action.kind.startswith("tool.") and action.effect != Effect.READ:
             return "foreign-tool", "A tool from outside the house wants to act."
@@ -120,11 +114,13 @@ class Gate:
     def _remember_origin(self, action: Action) -> None:
         origin = Origin.of(web_address(action)) if action.kind.startswith("web.") else None
         if origin:
-            self._approved_origins.add((origin.host, origin.port))
+            self.allows_request.approve(origin)
 
 
 def web_address(action: Action) -> str:
-    """The address a web action leads to: a URL as target, or `METHOD URL` for a form; empty when it stays on the page."""
+    """The address a web action leads to: a URL as target, or `METHOD URL` for a form; empty when it stays on the page or names a file."""
+    if action.kind == "web.save_table":
+        return ""
     head, _, rest = action.target.partition(" ")
     return rest if head in {"GET", "POST", "PUT", "DELETE", "PATCH"} else action.target
 

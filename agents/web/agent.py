@@ -2,12 +2,14 @@
 
 import hashlib
 import inspect
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents.journal import ArtifactSink
 from agents.member import Answer, Observation
 from agents.roles import Roles, WebChoice, WebView
+from agents.safety.grants import Reach
 from agents.safety.permit import Permit
 from agents.state import Block, TeamState, WorkStep
 from agents.web.actions import Deed, as_csv, to_action
@@ -15,7 +17,7 @@ from agents.web.browser import Browser
 from agents.web.screen.base import PageView
 from agents.web.screen.excerpt import excerpt
 from agents.web.screen.words import shorten
-from agents.web.surface import BLANK, Allowed, Surface
+from agents.web.surface import BLANK, WITHHELD, Allowed, Surface
 from app.config import Settings
 from app.errors import ElementMissing, InvalidInput
 from app.schemas import Action, Effect, Site
@@ -24,6 +26,7 @@ UNTRUSTED = "untrusted:web"
 MAX_ACTIONS = 15  # of one block
 MAX_REPEATS = 3  # the same action on an unchanged page
 _MEMORY = "web"  # key in TeamState.memory and Block.scratch
+_WISHES = "web_withheld"  # key in Block.scratch: what was tried as reading and would have written
 
 _WIDE = {"max_text": 80, "max_elements": 80, "max_tokens": 2500}  # excerpt for a large model; the compact default is excerpt's own
 
@@ -46,12 +49,14 @@ class WebMember:
         surface: Surface | None = None,
     ) -> None:
         self.sites, self.artifacts, self.write_file = sites, artifacts, write_file
+        self.reach = allowed if isinstance(allowed, Reach) else None
         self.room = _WIDE if settings.effective_profile == "full" else {}
         self.surface: Surface = surface or Browser(settings, allowed, [s.profile for s in sites if s.profile])
 
     async def propose(self, state: TeamState, block: Block, roles: Roles) -> Action | Answer:
         if len([s for s in block.steps if s.action]) >= MAX_ACTIONS:
             return Answer(f"gave up after {MAX_ACTIONS} actions", failed=True)
+        self._share_origins(state)
         view = await self._look(state)
         shown = excerpt(view, block.instruction, **self.room) if view else None
         choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
@@ -61,6 +66,10 @@ class WebMember:
             action = to_action(choice, view, self.sites)
         except InvalidInput as error:
             return Answer(error.message, failed=True)
+        if block.steps and block.steps[-1].action:
+            self._remember_wish(block, block.steps[-1].action)  # its scripts may have taken longer than the step
+        if _wish(action) in block.scratch.get(_WISHES, []):
+            action = action.model_copy(update={"effect": Effect.WRITE})
         if _repeats(block, action, view) >= MAX_REPEATS:
             return Answer(f"{action.summary}: {MAX_REPEATS} times without a change", failed=True)
         return action
@@ -68,17 +77,20 @@ class WebMember:
     async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:
         """See Member. Raises ElementMissing when the page is not the one the action was chosen on."""
         permit.check(action)
+        self._share_origins(state)
         deed = Deed.of(action)
         await self.surface.open(state.memory.get(_MEMORY))
         view = None if deed.verb == "visit" else await self._look(state)
         if deed.verb == "save_table":
             return await self._save_table(deed, view, action, permit)
-        await self._do(deed, view)
+        await self._do(deed, view, action.effect != Effect.READ)
         view = await self._look(state)
+        self._remember_wish(block, action)
         state.memory[_MEMORY] = await self.surface.memory()
         return await self._observe(action, deed, view, block)
 
     async def look_again(self, state: TeamState, action: Action) -> str:
+        self._share_origins(state)
         memory = state.memory.get(_MEMORY, {})
         if not await self.surface.open(memory) and memory.get("url"):
             await self.surface.restore(memory)  # an open page may be older than what has happened
@@ -98,10 +110,22 @@ class WebMember:
         view = await self.surface.read()
         return None if view.url == BLANK and not view.problem else view
 
-    async def _do(self, deed: Deed, view: PageView | None) -> None:
+    def _share_origins(self, state: TeamState) -> None:
+        """What a person approved holds for the whole run, over gates that are made anew after each wait or restart."""
+        if self.reach is not None:
+            self.reach.recall(state.memory)
+            self.reach.keep(state.memory)
+
+    def _remember_wish(self, block: Block, action: Action) -> None:
+        """What was used as reading and would have written is a write when it is used again: the gate then asks, or records an intent."""
+        wish, known = _wish(action), block.scratch.get(_WISHES, [])
+        if self.surface.withheld and action.effect == Effect.READ and wish and wish not in known:
+            block.scratch[_WISHES] = [*known, wish]
+
+    async def _do(self, deed: Deed, view: PageView | None, write: bool) -> None:
         surface = self.surface
         if deed.verb == "visit":
-            await surface.visit(deed.text)
+            await surface.visit(deed.text, write=write)
             return
         if view is None or (deed.page_url and view.url != deed.page_url):
             raise ElementMissing(f"The page is no longer {deed.page_url}.", hint="Read the page again.")
@@ -112,11 +136,11 @@ class WebMember:
         elif deed.locator is not None:
             number = deed.locator.find(view).id
             if deed.verb == "click":
-                await surface.click(number)
+                await surface.click(number, write=write)
             elif deed.verb == "type":
-                await surface.type(number, deed.text, deed.enter)
+                await surface.type(number, deed.text, deed.enter, write=write)
             else:
-                await surface.select(number, deed.text)
+                await surface.select(number, deed.text, write=write)
 
     async def _save_table(self, deed: Deed, view: PageView | None, action: Action, permit: Permit) -> Observation:
         if view is None or view.url != deed.page_url or not view.table:
@@ -136,16 +160,29 @@ class WebMember:
         notes = self.surface.notes()
         place = _place(view)
         sentences = [place, *[n for n in notes if view is None or n != view.problem]]
-        if action.effect != Effect.READ and view is not None and view.status == 0:
-            sentences.append("It may or may not have happened.")
+        withheld = self.surface.withheld and action.effect == Effect.READ
+        stuck = withheld and deed.locator is not None and view is not None and view.url == deed.page_url
+        if stuck:  # it is what the model should read first
+            sentences = [WITHHELD, *[s for s in sentences if s != WITHHELD]]
         if deed.verb == "read" and view is not None:
             sentences.append(" / ".join(excerpt(view, block.instruction, max_elements=0).text))
         picture = await self.surface.screenshot()
         screenshot = None
         if picture is not None:
             screenshot = await self.artifacts.save(f"screen-{block.number}-{len(block.steps) + 1}.jpg", "image/jpeg", picture)
-        ok = view is None or view.status != 0
-        return Observation(" ".join(sentences), ok=ok, labels=[UNTRUSTED], screenshot=screenshot, url=view.url if view else None)
+        answered = view is None or view.status != 0
+        unknown = action.effect != Effect.READ and not answered
+        url = view.url if view else None
+        ok = answered and not stuck
+        return Observation(" ".join(sentences), ok=ok, unknown=unknown, labels=[UNTRUSTED], screenshot=screenshot, url=url)
+
+
+def _wish(action: Action) -> str:
+    """What an action is about, whatever comes of it: the element it uses, or the address it visits."""
+    locator = action.arguments.get("locator")
+    if locator is not None:
+        return json.dumps(locator, sort_keys=True)
+    return action.target if action.kind == "web.visit" else ""
 
 
 def _place(view: PageView | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from playwright.async_api import BrowserContext, ElementHandle, Error, Page, Route, ViewportSize
+from playwright.async_api import BrowserContext, CDPSession, ElementHandle, Error, Page, Route, ViewportSize, WebSocketRoute
 from playwright.async_api import StorageState as PlaywrightState
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
@@ -20,7 +20,11 @@ from agents.web.screen.dom import DomParser
 from agents.web.surface import (
     BLANK,
     INCOMPLETE_FORM,
+    LEFT_OVER,
+    NO_SOCKET,
     NO_WAY_BACK,
+    SAFE_METHODS,
+    WITHHELD,
     Allowed,
     Input,
     Memory,
@@ -29,6 +33,7 @@ from agents.web.surface import (
     download,
     empty,
     fill_in,
+    not_public,
     origin,
     same_document,
     silent,
@@ -46,13 +51,17 @@ _SHOT_MS = 5000
 _SHOT_BYTES = 100_000
 _SHOT_QUALITIES = (60, 40, 20, 5)
 _TRIES = 3  # readings of a page that moves on while it is read
+_KEPT_ALIVE = [{"urlPattern": "*", "resourceType": kind} for kind in ("Ping", "XHR", "Fetch")]  # what may outlive its page
 _REFUSED_BY_FORM = "(node) => !!node.form && !node.form.noValidate && !node.formNoValidate && node.form.matches(':invalid')"
 
 Step = TypeVar("Step", bound=Callable[..., Awaitable[Any]])
 
 
 def _typed(step: Step) -> Step:
-    """Where Playwright's errors end: what a step did not foresee means that the browser is broken, and is opened anew next time."""
+    """Where Playwright's errors end: what a step did not foresee means that the browser is broken, and is opened anew next time.
+
+    It is also where leave to write ends: what a page sends after the step that had it is withheld.
+    """
 
     @wraps(step)
     async def typed(self: "Browser", *arguments: Any, **named: Any) -> Any:
@@ -62,12 +71,17 @@ def _typed(step: Step) -> Step:
             self._broken = True
             hint = "What was under way may or may not have happened: look before doing it again."
             raise NavigationFailed(f"The browser broke down: {_first_line(error)}", hint=hint) from error
+        finally:
+            self._writing = False
 
     return cast(Step, typed)
 
 
 class Browser:
-    """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions."""
+    """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions.
+
+    Web sockets are never opened: nothing tells whether what goes over them reads or writes.
+    """
 
     def __init__(self, settings: Settings, allowed: Allowed, profiles: list[str] | None = None) -> None:
         self.settings, self.allowed, self.profiles = settings, allowed, profiles or []
@@ -79,6 +93,13 @@ class Browser:
         self._failed: PageView | None = None  # shown instead of the page until the next step
         self._problem = ""
         self._broken = False
+        self._writing = False  # the step under way may change something
+        self._wrote = False  # the last step that began might
+        self._using = False  # ... and uses an element
+        self.withheld = False
+        self._form_withheld = False  # ... and it would have loaded a page
+        self._unsaid = False  # ... and no note has told so yet
+        self._permitted: set[str] = set()  # addresses to which the last step that began has sent something
         self._turned_away: list[str] = []  # addresses, since the last notes
         self._storage = ""
         self._state: storage.StorageState = {}
@@ -114,7 +135,7 @@ class Browser:
 
     async def _open_context(self) -> None:
         assert self._lease is not None
-        self._egress = Egress(self.allowed, self._turned_away.append)
+        self._egress = Egress(self.allowed, self._turned_away.append, self._may_leave)
         self._context = await self._lease.browser.new_context(
             storage_state=cast(PlaywrightState, self._state),
             proxy={"server": await self._egress.start(), "bypass": "<-loopback>"},
@@ -125,8 +146,10 @@ class Browser:
         )
         self._context.on("close", self._on_close)
         await self._context.route("**/*", self._filter)
-        self._tabs = Tabs(self._context, self._notes, self._inputs.clear)
-        await self._tabs.current()
+        await self._context.route_web_socket("**/*", self._refuse_socket)
+        self._tabs = tabs = Tabs(self._context, self._notes, self._inputs.clear)
+        self._context.on("page", lambda page: tabs.run(self._watch(page, tabs)))
+        await tabs.current()
 
     async def close(self) -> None:
         """See Surface. The last browser of a process takes Chromium with it."""
@@ -145,12 +168,57 @@ class Browser:
         self._broken = self._broken or context is self._context
 
     async def _filter(self, route: Route) -> None:
-        """First filter: what is not among the task's sites is never sent. The page that wanted it stays as it is."""
-        if self.allowed(route.request.url):
+        """First filter: what is not among the task's sites, or would write in a step that reads, is never sent. The page stays as it is."""
+        request = route.request
+        aside = request.resource_type == "ping"
+        if not self.allowed(request.url):
+            self._turned_away.append(request.url)
+        elif self._may_send(request.method, aside):
+            if request.method not in SAFE_METHODS:
+                self._permitted.add(canonical(request.url).partition("#")[0])
+                if self._tabs is not None and not aside:
+                    self._tabs.sending.add(request)
             await _quietly(route.continue_())
+            return
         else:
-            self._turned_away.append(route.request.url)
-            await _quietly(route.abort("aborted"))
+            self._form_withheld = self._form_withheld or request.is_navigation_request()
+        await _quietly(route.abort("aborted"))
+
+    def _may_send(self, method: str, aside: bool = False) -> bool:
+        """Whether the step under way permits a request. What pages send aside as they come and go (beacons, with no answer to wait for) is
+        dropped without a word, unless it may be what an element is for."""
+        if method in SAFE_METHODS or self._writing:
+            return True
+        if self._using or not aside:
+            self.withheld = self._unsaid = True
+        return False
+
+    def _may_leave(self, method: str, url: str) -> bool:
+        """The same question at the way out: a step may be over by the time that what it sent arrives there."""
+        return url in self._permitted or self._may_send(method, aside=True)
+
+    async def _watch(self, page: Page, tabs: Tabs) -> None:
+        """What a page sends as it is left has no number in Chromium's network log, and Playwright lets it pass unseen. Judge it a level below."""
+        session = await page.context.new_cdp_session(page)
+        session.on("Fetch.requestPaused", lambda event: tabs.run(self._judge(session, event)))
+        await session.send("Fetch.enable", {"patterns": _KEPT_ALIVE})
+
+    async def _judge(self, session: CDPSession, event: dict[str, Any]) -> None:
+        paused = {"requestId": event["requestId"]}
+        if "networkId" in event or self._may_send(event["request"]["method"], aside=True):
+            await session.send("Fetch.continueRequest", paused)
+        else:
+            await session.send("Fetch.failRequest", {**paused, "errorReason": "Aborted"})
+
+    async def _refuse_socket(self, socket: WebSocketRoute) -> None:
+        url = socket.url.replace("ws", "http", 1)
+        if self.allowed(url):
+            self._notes.add(NO_SOCKET)
+        else:
+            self._turned_away.append(url)
+            if self._tabs is not None:
+                self._tabs.origins.add(origin(url))
+        await _quietly(socket.close())
 
     def _blocked(self) -> list[str]:
         """Addresses turned away that a page asked for; the browser's own attempts (form descriptions, say) are nobody's concern."""
@@ -169,7 +237,7 @@ class Browser:
         for _ in range(_TRIES):
             page = await tabs.current()
             if page.url.startswith("chrome-error:"):
-                return self._fail(silent(tabs.failed or BLANK), tabs.failed or BLANK)
+                return self._fail(self._unreached(tabs.failed or BLANK), tabs.failed or BLANK)
             if self._parser is None or self._parser.page is not page:
                 self._parser = DomParser(page)
             try:
@@ -186,8 +254,11 @@ class Browser:
     def notes(self) -> list[str]:
         """See Surface."""
         for url in self._blocked():
-            self._notes.add(blocked(url))
+            self._notes.add(self._turned(url))
+        if self._unsaid:
+            self._notes.add(LEFT_OVER if self._wrote else WITHHELD)
         self._turned_away.clear()
+        self._unsaid = False
         return self._notes.drain()
 
     @_typed
@@ -208,10 +279,10 @@ class Browser:
     # Moving
 
     @_typed
-    async def visit(self, url: str) -> None:
+    async def visit(self, url: str, *, write: bool = False) -> None:
         """See Surface. An address outside the task's sites is not opened, and the view says so."""
         url = canonical(url) or url
-        tabs = self._begin()
+        tabs = self._begin(write)
         if not url.startswith(("http://", "https://")) or not self.allowed(url):
             self._notes.add(blocked(url))
             self._fail(blocked(url), url)
@@ -237,7 +308,8 @@ class Browser:
         if failed is not None and not page.url.startswith("chrome-error:"):
             return
         try:
-            if await tabs.depth() < 2:
+            past = await tabs.past()
+            if len(past) < 2:
                 if not await tabs.close_current():
                     self._notes.add(NO_WAY_BACK)
                 return
@@ -246,7 +318,12 @@ class Browser:
             await self._stop(page.url)
             return
         except Error as error:
-            self._fail(self._why(page.url, error), page.url)
+            if self._form_withheld:
+                # The page before was the answer to a form, and going back would send that again: ask for its address instead.
+                self._unsaid = False
+                await self.visit(past[-2])
+            else:
+                self._fail(self._why(page.url, error), page.url)
             return
         await self._rest()
 
@@ -260,10 +337,10 @@ class Browser:
     # Using elements
 
     @_typed
-    async def click(self, number: int) -> None:
+    async def click(self, number: int, *, write: bool = False) -> None:
         """See Surface."""
         element, handle = await self._element(number)
-        tabs = self._begin()
+        tabs = self._begin(write, using=True)
         page = await tabs.current()
         if element.kind in ("check", "radio"):
             await self._act(element, lambda: _tick(handle))
@@ -278,10 +355,10 @@ class Browser:
         await self._rest()
 
     @_typed
-    async def type(self, number: int, text: str, enter: bool = False) -> None:
+    async def type(self, number: int, text: str, enter: bool = False, *, write: bool = False) -> None:
         """See Surface. What stood in the box is replaced."""
         element, handle = await self._element(number)
-        tabs = self._begin()
+        tabs = self._begin(write, using=True)
         await self._act(element, lambda: handle.fill(text, timeout=_ACT_MS))
         if element.value != PASSWORD and not await _quietly(handle.evaluate("(node) => node.type === 'password'")):
             self._remember(element, text)
@@ -294,12 +371,12 @@ class Browser:
         await self._rest()
 
     @_typed
-    async def select(self, number: int, option: str) -> None:
+    async def select(self, number: int, option: str, *, write: bool = False) -> None:
         """See Surface. Raises ElementMissing for an option that is not offered."""
         element, handle = await self._element(number)
         assert self._parser is not None
         index = self._parser.option(number, option)
-        tabs = self._begin()
+        tabs = self._begin(write, using=True)
         await self._act(element, lambda: handle.select_option(index=index, timeout=_ACT_MS))
         self._remember(element, option)
         if element.submits:
@@ -362,10 +439,13 @@ class Browser:
             raise BrowserUnavailable("The browser is not open.", hint="Open it first.")
         return self._tabs
 
-    def _begin(self) -> Tabs:
+    def _begin(self, write: bool = False, using: bool = False) -> Tabs:
         tabs = self._ready()
         tabs.begin()
         self._failed, self._problem = None, ""
+        self._writing, self._wrote, self._using, self.withheld, self._form_withheld = write, write, using, False, False
+        self._unsaid = self._unsaid and not write
+        self._permitted.clear()
         return tabs
 
     async def _rest(self) -> None:
@@ -378,7 +458,7 @@ class Browser:
             await self._stop(tabs.loading)
         elif ended == Rest.LATE:
             self._problem = unfinished(page.url)
-        if tabs.aborted and not self._blocked():
+        if tabs.aborted and not self.withheld and not self._blocked():
             await tabs.download()
         await tabs.settle_popups()
 
@@ -401,9 +481,19 @@ class Browser:
         if "Download is starting" in error.message:
             return download(url)
         if "ERR_ABORTED" not in error.message:
-            return silent(url)
+            return self._unreached(url)
         turned_away = self._blocked()
-        return blocked(turned_away[-1]) if turned_away else empty(url)
+        return self._turned(turned_away[-1]) if turned_away else empty(url)
+
+    def _turned(self, url: str) -> str:
+        """The sentence about an address that was turned away."""
+        return not_public(url) if self._private(url) else blocked(url)
+
+    def _unreached(self, url: str) -> str:
+        return not_public(url) if self._private(url) else silent(url)
+
+    def _private(self, url: str) -> bool:
+        return self._egress is not None and origin(url) in self._egress.private
 
 
 async def _tick(handle: ElementHandle) -> None:

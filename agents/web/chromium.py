@@ -12,6 +12,7 @@ from app.errors import BrowserUnavailable
 # Nothing leaves on the browser's own account; pages go through their run's egress filter.
 _FLAGS = [
     "--disable-background-networking",
+    "--disable-blink-features=FetchLaterAPI,SharedWorker",  # they send out of any page's, and so of any filter's, sight
     "--disable-client-side-phishing-detection",
     "--disable-component-update",
     "--disable-default-apps",

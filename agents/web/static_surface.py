@@ -23,6 +23,8 @@ from agents.web.surface import (
     BLANK,
     INCOMPLETE_FORM,
     NO_WAY_BACK,
+    SAFE_METHODS,
+    WITHHELD,
     Allowed,
     Input,
     Memory,
@@ -75,6 +77,7 @@ class StaticSurface:
         self._reading: Reading | None = None  # of the present page; None until it is read
         self._changed = False  # filled in since then
         self._nodes: list[lxml.html.HtmlElement] = []
+        self.withheld = False
         self._storage = ""
         self._state: storage.StorageState = {}
         self._notes = Notes()
@@ -135,10 +138,10 @@ class StaticSurface:
 
     # Moving
 
-    async def visit(self, url: str) -> None:
-        """See Surface."""
+    async def visit(self, url: str, *, write: bool = False) -> None:  # noqa: ARG002
+        """See Surface. Without scripts nothing but the page itself is asked for."""
         url = canonical(url) or url
-        self._failed = None
+        self._begin()
         if not url.startswith(("http://", "https://")) or not self.allowed(url):
             self._notes.add(blocked(url))
             self._fail(blocked(url), url)
@@ -149,8 +152,9 @@ class StaticSurface:
 
     async def back(self) -> None:
         """See Surface: the page before is fetched again, with what was filled in there."""
-        if self._failed is not None:
-            self._failed = None
+        failed = self._failed
+        self._begin()
+        if failed is not None:
             return
         if len(self._past) < 2:
             self._notes.add(NO_WAY_BACK)
@@ -167,32 +171,32 @@ class StaticSurface:
 
     # Using elements
 
-    async def click(self, number: int) -> None:
+    async def click(self, number: int, *, write: bool = False) -> None:
         """See Surface."""
         element, node = self._element(number)
-        self._failed = None
+        self._begin()
         self._plain(element, node)
         if element.kind == "link":
             await self._go("GET", element.href)
         elif element.kind in ("check", "radio") and node.tag == "input":
             self._tick(element, node)
             if element.submits:
-                await self._send(form_of(node), None)
+                await self._send(form_of(node), None, write)
         elif node.tag == "summary":
             details = node.getparent()
             details.attrib.pop("open") if details.get("open") is not None else details.set("open", "")
             self._changed = True
         elif element.submits:
-            await self._send(form_of(node), node)
+            await self._send(form_of(node), node, write)
         elif node.tag in ("input", "button") and input_type(node) == "reset" and form_of(node) is not None:
             await self._reset(element)
         else:
             self._need_script(element)
 
-    async def type(self, number: int, text: str, enter: bool = False) -> None:
+    async def type(self, number: int, text: str, enter: bool = False, *, write: bool = False) -> None:
         """See Surface."""
         element, node = self._element(number)
-        self._failed = None
+        self._begin()
         if node.tag == "textarea":
             node.text = text
         elif node.tag == "input":
@@ -210,14 +214,14 @@ class StaticSurface:
             if button is None and not forms.sends_on_enter(form):
                 return
             if button is None or button.get("disabled") is None:
-                await self._send(form, button)
+                await self._send(form, button, write)
 
-    async def select(self, number: int, option: str) -> None:
+    async def select(self, number: int, option: str, *, write: bool = False) -> None:
         """See Surface. Raises ElementMissing for an option that is not offered."""
         element, node = self._element(number)
         if option not in element.options or self._reading is None:
             raise ElementMissing(f"There is no option `{option}` in [{number}].", hint="Choose one of the options shown.")
-        self._failed = None
+        self._begin()
         index = self._reading.options[number - 1][element.options.index(option)]
         for place, item, _, _ in option_states(node):
             item.attrib.pop("selected", None)
@@ -225,7 +229,10 @@ class StaticSurface:
                 item.set("selected", "")
         self._remember(element, option)
         if element.submits:
-            await self._send(form_of(node), None)
+            await self._send(form_of(node), None, write)
+
+    def _begin(self) -> None:
+        self._failed, self.withheld = None, False
 
     def _element(self, number: int) -> tuple[Element, lxml.html.HtmlElement]:
         reading = self._reading
@@ -272,7 +279,7 @@ class StaticSurface:
 
     # Requests
 
-    async def _send(self, form: lxml.html.HtmlElement | None, submitter: lxml.html.HtmlElement | None) -> None:
+    async def _send(self, form: lxml.html.HtmlElement | None, submitter: lxml.html.HtmlElement | None, write: bool) -> None:
         if form is None:
             return
         if forms.refused(form, submitter):
@@ -281,7 +288,10 @@ class StaticSurface:
         page = self._past[-1]
         base = next((b.get("href") for b in page.root.iter("base") if b.get("href") is not None), None)
         sent = forms.submission(form, submitter, page.url, (absolute(page.url, base) if base is not None else "") or page.url)
-        if sent is not None:
+        if sent is not None and sent.method not in SAFE_METHODS and not write:
+            self.withheld = True
+            self._notes.add(WITHHELD)
+        elif sent is not None:
             await self._go(sent.method, sent.url, sent)
 
     async def _go(self, method: str, url: str, sent: forms.Submission | None = None) -> str:

@@ -17,6 +17,7 @@ from app.errors import ElementMissing
 
 BLANK = "about:blank"
 Allowed = Callable[[str], bool]
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 §9.2.1: requests that ask and change nothing
 
 
 class Input(BaseModel):
@@ -38,7 +39,12 @@ class Surface(Protocol):
     """A browser for one run. Elements are numbered as in the view that `read` returned last.
 
     A page that does not load is no exception but a view with status 0 and a `problem`; an element that cannot be used raises ElementMissing.
+
+    Steps read: a request by any but the safe methods is never sent, whatever a page's scripts do and when. Only a step told to `write` lets
+    such requests pass, until it has come to rest. `withheld` says that since the last step began the page wanted more than it was allowed.
     """
+
+    withheld: bool
 
     async def open(self, memory: dict[str, Any] | None = None) -> bool:
         """Make ready; with a memory, return to its page and fill its inputs in again. False when it was open already and stays as it is."""
@@ -46,13 +52,13 @@ class Surface(Protocol):
 
     async def read(self) -> PageView: ...
 
-    async def visit(self, url: str) -> None: ...
+    async def visit(self, url: str, *, write: bool = False) -> None: ...
 
-    async def click(self, number: int) -> None: ...
+    async def click(self, number: int, *, write: bool = False) -> None: ...
 
-    async def type(self, number: int, text: str, enter: bool = False) -> None: ...
+    async def type(self, number: int, text: str, enter: bool = False, *, write: bool = False) -> None: ...
 
-    async def select(self, number: int, option: str) -> None: ...
+    async def select(self, number: int, option: str, *, write: bool = False) -> None: ...
 
     async def scroll(self) -> None: ...
 
@@ -125,6 +131,10 @@ def blocked(url: str) -> str:
     return f"Blocked: {origin(url)} is not among the task's sites."
 
 
+def not_public(url: str) -> str:
+    return f"Blocked: {origin(url)} leads to a private address."
+
+
 def silent(url: str) -> str:
     return f"{origin(url)} does not answer."
 
@@ -149,5 +159,8 @@ def unfilled(name: str) -> str:
     return f"`{name}` could not be filled in again."
 
 
+WITHHELD = "Not sent: this would change something, and only reading was permitted. Do it again to ask."
+LEFT_OVER = "What the page tried to send afterwards was not sent."
+NO_SOCKET = "A web socket of the page was refused."
 INCOMPLETE_FORM = "The form was not sent: a field is missing or wrong."
 NO_WAY_BACK = "There is no page to go back to."

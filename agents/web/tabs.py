@@ -53,6 +53,7 @@ class Tabs:
         self.emptied = False  # ... and the answer was no document
         self.aborted = False  # ... and the browser gave it up: it was blocked, or becomes a download
         self.origins: set[str] = set()  # of everything that pages asked for
+        self.sending: set[Request] = set()  # writes under way since `begin`
         self._pending: list[Request] = []
         self._early: dict[str, int] = {}  # status of documents whose page is not there yet
         self._change = asyncio.Event()
@@ -62,7 +63,8 @@ class Tabs:
         context.on("request", self._on_request)
         context.on("response", self._on_response)
         context.on("requestfailed", self._on_failed)
-        context.on("dialog", lambda dialog: self._run(self._dismiss(dialog)))
+        context.on("requestfinished", self._on_finished)
+        context.on("dialog", lambda dialog: self.run(self._dismiss(dialog)))
 
     async def current(self) -> Page:
         """The page that is shown; a new one when the last was closed or has crashed."""
@@ -79,6 +81,7 @@ class Tabs:
         """Before something is done: what follows is its doing."""
         self.failed, self.started, self.emptied, self.aborted = "", False, False, False
         self._downloaded.clear()
+        self.sending.clear()
         self._pending.clear()
         self._early.clear()
 
@@ -88,11 +91,11 @@ class Tabs:
             await self._changed(_HEADSTART_S)
 
     async def rest(self, seconds: float) -> Rest:
-        """Wait until the current page is at rest, `seconds` at most."""
+        """Wait until the current page is at rest and what it sent is answered, `seconds` at most."""
         clock = asyncio.get_running_loop()
         end = clock.time() + seconds
         while (left := end - clock.time()) > 0:
-            if self._pending:
+            if self._pending or self.sending:
                 await self._changed(left)
                 continue
             page = await self.current()
@@ -104,7 +107,7 @@ class Tabs:
             except Error:  # the document was replaced meanwhile, or the page closed
                 await self._changed(0.02)
                 continue
-            if state != "loading" and not self._pending and page is await self.current():
+            if state != "loading" and not self._pending and not self.sending and page is await self.current():
                 return Rest.DONE
         return Rest.LATE
 
@@ -121,10 +124,10 @@ class Tabs:
             self.pages.remove(page)
             await page.close()
 
-    async def depth(self) -> int:
-        """Pages in the current window's history up to the one shown."""
-        past = await self._ask("Page.getNavigationHistory")
-        return len([e for e in past["entries"][: past["currentIndex"] + 1] if e["url"] != BLANK])
+    async def past(self) -> list[str]:
+        """Addresses in the current window's history up to the one shown."""
+        history = await self._ask("Page.getNavigationHistory")
+        return [e["url"] for e in history["entries"][: history["currentIndex"] + 1] if e["url"] != BLANK]
 
     async def stop(self) -> None:
         """Stop loading in the current window; what it showed before stays."""
@@ -134,7 +137,7 @@ class Tabs:
         except Error:
             return  # the window is gone, and its loading with it
         except TimeoutError:
-            self._run((await self.current()).close())
+            self.run((await self.current()).close())
 
     async def close_current(self) -> bool:
         """Close the current page when another is below it."""
@@ -160,17 +163,17 @@ class Tabs:
         page.on("framenavigated", lambda frame: self._on_navigated(page, frame))
         page.on("domcontentloaded", lambda _: self._loaded())
         page.on("download", lambda item: self._on_download(item))
-        page.on("crash", lambda _: self._run(self._on_crash(page)))
-        page.on("websocket", lambda socket: self.origins.add(origin(socket.url.replace("ws", "http", 1))))
+        page.on("crash", lambda _: self.run(self._on_crash(page)))
         page.on("close", lambda _: self._on_close(page))
         if len(self.pages) > _PAGES:
             self.notes.add("Too many windows: the newest was closed.")
-            self._run(page.close())
+            self.run(page.close())
         self._change.set()
 
     def _on_close(self, page: Page) -> None:
         if page in self.pages:
             self.pages.remove(page)
+        self.sending = {r for r in self.sending if (frame := _frame(r)) is not None and frame.page is not page}
         self._change.set()
 
     async def _on_crash(self, page: Page) -> None:
@@ -206,7 +209,13 @@ class Tabs:
             self._pending = [request for request in self._pending if _frame(request) not in (None, frame)]
             self._change.set()
 
+    def _on_finished(self, request: Request) -> None:
+        if request in self.sending:
+            self.sending.discard(request)
+            self._change.set()
+
     def _on_failed(self, request: Request) -> None:
+        self._on_finished(request)
         if request not in self._pending:
             return
         # After any failure but an abort the browser goes to an error page, and that is still to come.
@@ -240,7 +249,9 @@ class Tabs:
         except TimeoutError:
             return
 
-    def _run(self, coroutine) -> None:
+    def run(self, coroutine) -> None:
+        """Let something go on by itself; that its page, dialog or browser is gone meanwhile is no error."""
+
         async def guarded() -> None:
             try:
                 await coroutine

@@ -1,6 +1,8 @@
 """The gate's door: what is refused, what asks, what runs, and that nothing acts around it."""
 
 import ast
+import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from agents.files.agent import FilesMember
 from agents.files.workspace import Workspace
 from agents.journal import MemoryJournal
 from agents.safety.gate import KINDS, Gate
-from agents.safety.grants import Grants
+from agents.safety.grants import Grants, Origin, Reach, is_private, is_public
 from agents.safety.permit import Permit
 from agents.state import Block, TeamState
 from app.errors import PermitMissing
@@ -44,6 +46,17 @@ def act(kind: str, target: str, effect: Effect = Effect.READ, **arguments) -> Ac
         ("http://169.254.169.254/latest/meta-data", "private-address"),
         ("http://[::1]:9001/", "private-address"),
         ("http://0.0.0.0:9001/", "private-address"),
+        ("http://224.0.0.1/", "private-address"),
+        ("http://[ff02::1]/", "private-address"),
+        ("http://[fec0::1]/", "private-address"),
+        ("http://[::ffff:10.0.0.1]/", "private-address"),
+        ("http://[64:ff9b::10.0.0.1]/", "private-address"),
+        ("http://[2002:a00:1::1]/", "private-address"),
+        ("http://2130706433:9002/", "private-address"),
+        ("http://shop/", "private-address"),
+        ("http://printer.local/", "private-address"),
+        ("http://metadata.google.internal/", "private-address"),
+        ("http://LOCALHOST.:9001/", "private-address"),
         ("http://127.0.0.1:8710/v1/tasks", "own-ports"),
         ("http://127.0.0.1:5432/", "own-ports"),
     ],
@@ -101,6 +114,116 @@ def test_the_browser_filter_lets_only_granted_origins_through():
     assert door.allows_request("http://127.0.0.1:9001/style.css")
     for url in ("http://127.0.0.1:9002/x", "https://evil.test/", "file:///etc/passwd", "http://127.0.0.1:8710/"):
         assert not door.allows_request(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://Shop.Example:80/x", "http://shop.example./x", "HTTP://SHOP.EXAMPLE", "http:\\\\shop.example", "http://shop%2eexample/"]
+)
+def test_one_host_has_many_spellings_and_one_grant(url):
+    door = gate(Policy.ALLOW_LISTED, Site(name="shop", url="http://shop.example"))
+    assert door.allows_request(url)
+    assert door.judge(act("web.visit", url)).verdict == Verdict.ALLOW
+
+
+@pytest.mark.parametrize(
+    ("named", "asked"),
+    [
+        ("http://[0:0:0:0:0:0:0:1]:9001/", "http://[::1]:9001/"),
+        ("http://[2606:4700::0001]/", "http://[2606:4700:0:0::1]:80/"),
+        ("http://127.1:9001", "http://127.0.0.1:9001/"),
+        ("http://Shop.Example./", "http://shop.example/"),
+    ],
+)
+def test_a_site_is_granted_however_its_person_spells_it(named, asked):
+    door = gate(Policy.ALLOW_LISTED, Site(name="site", url=named))
+    assert door.judge(act("web.visit", asked)).verdict == Verdict.ALLOW
+    assert door.allows_request(asked)
+
+
+def test_what_a_person_approved_outlives_the_gate_but_not_the_run():
+    first, visit = gate(), act("web.visit", "http://New.Example./a")
+    assert first.judge(visit).verdict == Verdict.ASK
+    assert first.judge(visit, visit.digest).verdict == Verdict.ALLOW
+    memory: dict = {}
+    first.allows_request.keep(memory)
+    memory = json.loads(json.dumps(memory))
+    second = gate()
+    assert not second.allows_request("http://new.example/b")
+    second.allows_request.recall(memory)
+    assert second.allows_request("http://new.example/b")
+    assert second.judge(act("web.visit", "http://new.example/b")).verdict == Verdict.ALLOW
+    assert second.judge(act("web.visit", "http://new.example:8080/b")).verdict == Verdict.ASK
+
+
+def test_a_files_name_is_no_address_that_an_approval_opens():
+    door, save = gate(Policy.ASK_WRITES), act("web.save_table", "http://new.example/a.csv", Effect.WRITE)
+    assert door.judge(save, save.digest).verdict == Verdict.ALLOW
+    assert not door.allows_request("http://new.example/")
+
+
+def test_memory_of_a_run_that_approved_nothing_stays_as_it_is():
+    memory: dict = {}
+    Reach(Grants()).keep(memory)
+    assert memory == {}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.251",
+        "240.0.0.1",
+        "::",
+        "::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fec0::1",
+        "ff0e::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:192.168.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b:1::8.8.8.8",
+        "2002:7f00:1::",
+        "2001:0:7f00:1::f7f7:f7f7",
+        "2001:0:808:808::80ff:fffe",
+        "2001:db8::1",
+    ],
+)
+def test_addresses_that_are_not_public(address):
+    assert not is_public(address)
+    assert is_private(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:0:808:808::f7f7:f7f7"]
+)
+def test_addresses_that_are_public(address):
+    assert is_public(address)
+    assert not is_private(f"[{address}]")
+
+
+def test_no_name_is_looked_up_by_the_gate(monkeypatch):
+    def lookup(*_: object) -> None:
+        raise AssertionError("the gate asked for a name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    door = gate(Policy.ALLOW_LISTED, Site(name="api", url="http://api:8710"), Site(name="shop", url="http://shop.example:8710"))
+    assert door.judge(act("web.visit", "http://nobody.example/")).rule == "new-site"
+    assert door.judge(act("web.visit", "http://shop.example:8710/")).verdict == Verdict.ALLOW
+    assert door.judge(act("web.visit", "http://api:8710/")).rule == "own-ports"
+    assert not door.allows_request("http://api:8710/")
+
+
+def test_an_origin_is_read_as_a_browser_reads_it():
+    assert Origin.of("http:/Shop.Example.") == Origin("http", "shop.example", 80)
+    assert Origin.of("https://[::FFFF:1.2.3.4]") == Origin("https", "::ffff:102:304", 443)
+    assert Origin.of("http://user@shop.example/") is None
 
 
 def test_a_permit_cannot_be_made_outside_the_gate():

@@ -34,7 +34,7 @@ async def assert_agreement(one: Surface, other: Surface, steps: Sequence[Step]) 
 
 
 async def take(surface: Surface, step: Step) -> None:
-    """One step on one surface."""
+    """One step on one surface, as if a person had permitted whatever it does."""
     verb, *rest = step
     if verb == "visit":
         await surface.visit(rest[0])
@@ -45,13 +45,13 @@ async def take(surface: Surface, step: Step) -> None:
     else:
         number = named(await surface.read(), rest[0], rest[1]).id  # type: ignore[arg-type]
         if verb == "click":
-            await surface.click(number)
+            await surface.click(number, write=True)
         elif verb == "type":
-            await surface.type(number, rest[2])
+            await surface.type(number, rest[2], write=True)
         elif verb == "enter":
-            await surface.type(number, rest[2], enter=True)
+            await surface.type(number, rest[2], enter=True, write=True)
         elif verb == "select":
-            await surface.select(number, rest[2])
+            await surface.select(number, rest[2], write=True)
         else:
             raise AssertionError(f"no such step: {verb}")
 

@@ -70,7 +70,7 @@ class LocalSite:
                     return
                 self.wfile.write(body)
 
-            do_POST = do_GET
+            do_POST = do_PUT = do_GET
 
             def log_message(self, *_: object) -> None:
                 return

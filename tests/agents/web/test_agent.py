@@ -6,20 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from agents.files.workspace import Workspace
 from agents.journal import MemoryJournal
 from agents.member import Answer
 from agents.roles import WebChoice, WebView
+from agents.safety.gate import Gate
+from agents.safety.grants import Grants
 from agents.safety.permit import issue
 from agents.state import Block, TeamState, WorkStep
 from agents.web.actions import to_action
 from agents.web.agent import MAX_ACTIONS, UNTRUSTED, WebMember
 from agents.web.browser import Browser
 from agents.web.static_surface import StaticSurface
+from agents.web.surface import WITHHELD
 from app.errors import ElementMissing, PermitMissing, WorkspaceError
-from app.schemas import Effect, Site
+from app.schemas import Effect, Policy, Site, Verdict
 from tests.agents.web.local_site import LocalSite, Reply
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -228,8 +232,8 @@ async def test_a_sent_form_without_an_answer_is_of_unknown_outcome(desk, setting
     )
     await desk.perform(await desk.propose(script))
     seen = await desk.perform(await desk.propose(script))
-    assert not seen.ok
-    assert "did not answer within 1.5 s. It may or may not have happened." in seen.text
+    assert not seen.ok and seen.unknown
+    assert "did not answer within 1.5 s." in seen.text
 
 
 async def test_a_large_model_sees_more_of_the_page(settings, make_static, make_site, tmp_path):
@@ -282,6 +286,110 @@ async def test_dialogs_and_a_screenshot_come_with_the_observation(make_browser, 
     name, kind, data = desk.journal.artifacts[seen.screenshot]
     assert (name, kind, data[:3]) == ("screen-1-2.jpg", "image/jpeg", b"\xff\xd8\xff")
     assert seen.url == f"{site.url}/"
+
+
+ORDERS = {"/order": "ordered", "/next": "<title>Next</title>"}
+ORDERING = (
+    "<title>Shop</title><form onsubmit=\"fetch('/order', {method: 'POST'}).then(() => { document.title = 'Ordered' }); return false\">"
+)
+ORDERING += "<button>Order</button></form>"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("policy", [Policy.ASK_WRITES, Policy.ALLOW_LISTED])
+async def test_a_script_that_would_write_under_a_read_is_asked_for_the_next_time(make_browser, make_site, settings, tmp_path, policy):
+    site = make_site({"/": ORDERING} | ORDERS)
+    desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(("visit", "shop"), *[("click", "button Order")] * 2)
+    gate = Gate(policy, Grants.of_task(desk.sites, set()))
+    await desk.perform(await desk.propose(script))
+    tried = await desk.propose(script)
+    assert (tried.effect, gate.judge(tried).verdict) == (Effect.READ, Verdict.ALLOW)
+    seen = await desk.perform(tried)
+    assert not seen.ok
+    assert seen.text == f"{WITHHELD} Now on Shop, {site.url}/."
+    assert site.paths("POST") == []
+    again = await desk.propose(script)
+    assert script.views[-1].history[-1].startswith(f"click Order: {WITHHELD}")
+    assert again.effect == Effect.WRITE
+    assert gate.judge(again).verdict == (Verdict.ASK if policy == Policy.ASK_WRITES else Verdict.ALLOW)
+    seen = await desk.perform(again)
+    assert seen.ok
+    assert seen.text == f"Now on Ordered, {site.url}/."
+    assert site.paths("POST") == ["/order"]
+
+
+@pytest.mark.browser
+async def test_what_a_script_would_write_later_counts_for_the_element_too(make_browser, make_site, settings, tmp_path):
+    late = "setTimeout(() => fetch('/order', {method: 'POST'}).catch(() => { document.title = 'Kept' }), 700)"
+    site = make_site({"/": f'<title>Shop</title><a href="#order" onmousedown="{late}">Order</a>'} | ORDERS)
+    browser = make_browser(site)
+    desk, script = Desk(settings, site, tmp_path, browser), Script(("visit", "shop"), *[("click", "link Order")] * 2)
+    await desk.perform(await desk.propose(script))
+    await desk.perform(await desk.propose(script))
+    await (await browser._tabs.current()).wait_for_function("document.title === 'Kept'")
+    assert (await desk.propose(script)).effect == Effect.WRITE
+    assert site.paths("POST") == []
+
+
+@pytest.mark.browser
+async def test_a_page_that_reads_by_post_can_be_visited_as_a_write(make_browser, make_site, settings, tmp_path):
+    page = "<title>Empty</title><script>fetch('/order', {method: 'POST'}).then(() => { document.title = 'Filled' })</script>"
+    site = make_site({"/": page} | ORDERS)
+    desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(*[("visit", "shop")] * 2)
+    seen = await desk.perform(await desk.propose(script))
+    assert seen.text == f"Now on Empty, {site.url}/. {WITHHELD}"
+    again = await desk.propose(script)
+    assert again.effect == Effect.WRITE
+    assert (await desk.perform(again)).text == f"Now on Filled, {site.url}/."
+
+
+@pytest.mark.browser
+async def test_another_block_begins_by_reading(make_browser, make_site, settings, tmp_path):
+    site = make_site({"/": ORDERING} | ORDERS)
+    desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(("visit", "shop"), *[("click", "button Order")] * 2)
+    await desk.perform(await desk.propose(script))
+    await desk.perform(await desk.propose(script))
+    desk.state.block = Block(number=2, agent="web", instruction="look again")
+    assert (await desk.propose(script)).effect == Effect.READ
+
+
+@pytest.mark.browser
+async def test_looking_again_writes_nothing(make_browser, make_site, settings, tmp_path):
+    page = "<title>Shop</title><button onclick=\"fetch('/order', {method: 'POST'})\">Order</button><script>fetch('/order', {method: 'POST'})</script>"
+    site = make_site({"/": page} | ORDERS)
+    desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(("visit", "shop"), ("click", "button Order"))
+    await desk.perform(await desk.propose(script))
+    order = await desk.propose(script)
+    assert order.effect == Effect.WRITE
+    await desk.perform(order)
+    await desk.member.look_again(desk.state, order)
+    assert site.paths("POST") == ["/order"]
+
+
+async def test_a_site_that_a_person_approved_stays_approved_in_the_next_segment(make_site, settings, tmp_path):
+    """Each segment of a run has a gate and a member of its own; the state is what goes on, as JSON."""
+    site = make_site(dict(PAGES))
+    new = f"http://new.example:{site.port}"
+    state, journal = TeamState(task="t", block=Block(number=1, agent="web", instruction="i")), MemoryJournal()
+
+    def segment() -> tuple[Gate, WebMember]:
+        gate = Gate(Policy.ASK_WRITES, Grants())
+        answers = httpx.MockTransport(lambda request: httpx.Response(200, html=f"<title>{request.url.path}</title><a href=/next>Next</a>"))
+        surface = StaticSurface(settings, gate.allows_request, transport=answers)
+        return gate, WebMember(settings, [], journal, gate.allows_request, Workspace(tmp_path / "w").write, surface)
+
+    gate, member = segment()
+    visit = await member.propose(state, state.block, Script(("visit", f"{new}/page")))
+    assert gate.judge(visit).rule == "new-site"
+    gate, member = segment()  # the person has approved meanwhile
+    await member.perform(state, state.block, visit, gate.judge(visit, visit.digest).permit)
+    for _ in range(2):
+        state = TeamState.model_validate_json(state.model_dump_json())
+        gate, member = segment()
+        click = await member.propose(state, state.block, Script(("click", "link Next")))
+        assert click.target == f"{new}/next"
+        assert gate.judge(click).verdict == Verdict.ALLOW
+        await member.close()
 
 
 async def test_control_tokens_of_a_page_stay_data(desk):

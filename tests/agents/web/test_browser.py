@@ -9,7 +9,7 @@ import time
 import pytest
 from playwright.async_api import Error as PlaywrightError
 
-from agents.web import storage
+from agents.web import egress, storage
 from agents.web.browser import Browser
 from app.config import Settings
 from app.errors import BrowserUnavailable, ElementMissing, NavigationFailed, NotFound
@@ -54,7 +54,7 @@ async def test_links_forms_and_selects_work(opened):
     await browser.select(named(view, "select", "Size").id, "L")
     view = await browser.read()
     assert [e.value for e in view.elements] == ["Ann", "on", "L", ""]
-    await browser.click(named(view, "button", "Send").id)
+    await browser.click(named(view, "button", "Send").id, write=True)
     assert (await browser.read()).text == ["[('gift', 'on'), ('name', 'Ann'), ('size', 'L')]"]
 
 
@@ -266,6 +266,21 @@ async def test_other_schemes_and_private_addresses_are_not_opened(opened, url):
     assert view.problem.startswith("Blocked: ")
     await browser.back()
     assert (await browser.read()).title == "Start"
+
+
+async def test_a_public_name_that_leads_to_a_private_address_is_blocked_and_reported(opened, monkeypatch):
+    async def lookup(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"] if host == "rebound.example" else [host]
+
+    monkeypatch.setattr(egress, "lookup", lookup)
+    browser, site = await opened({"/": "<title>Start</title>"}, allowed=lambda url: True)
+    for scheme in ("http", "https"):
+        place = f"{scheme}://rebound.example:{site.port}"
+        await browser.visit(f"{place}/x")
+        view = await browser.read()
+        assert (view.url, view.status, view.problem) == (f"{place}/x", 0, f"Blocked: {place} leads to a private address.")
+        assert browser.notes() == [f"Blocked: {place} leads to a private address."]
+    assert site.paths() == ["/"]
 
 
 async def test_a_link_to_a_file_goes_nowhere(opened):

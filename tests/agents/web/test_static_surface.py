@@ -106,7 +106,7 @@ async def test_both_send_the_same_requests(pair):
     for surface in (browser, static):
         site.asked.clear()
         await surface.visit(f"{site.url}/upload")
-        await surface.click(named(await surface.read(), "button", "Send").id)
+        await surface.click(named(await surface.read(), "button", "Send").id, write=True)
         sent = [(a.method, a.path, a.headers.get("Origin"), a.headers.get("Referer")) for a in site.asked]
         assert sent == [("GET", "/upload", None, None), ("POST", "/multi", site.url, f"{site.url}/upload")]
         assert "multipart/form-data" in site.asked[-1].headers["Content-Type"]
@@ -117,7 +117,7 @@ async def test_a_run_can_change_from_one_surface_to_the_other(pair, make_browser
     browser, static, site = await pair()
     for first, make in ((browser, make_static), (static, make_browser)):
         await first.visit(f"{site.url}/product")
-        await first.click(named(await first.read(), "button", "Add").id)
+        await first.click(named(await first.read(), "button", "Add").id, write=True)
         await first.visit(f"{site.url}/product")
         await first.read()
         await first.type(1, "7")
