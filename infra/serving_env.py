@@ -123,7 +123,7 @@ def _run(command: list[str], log: Path) -> None:
 
 def setup_failure(output: str, log: Path) -> SetupError:
     """What a failed step's output means for the person who runs the set-up."""
-    if re.search(r"No matching distribution found for torch==", output):
+    if re.search(r"(No matching distribution found for|Cannot install) torch==", output):
         return SetupError(
             f"pip finds no CPU build of PyTorch {TORCH} for Python {platform.python_version()}.",
             hint="Set KEEPSAKE_TORCH_INDEX to a package index that has PyTorch's CPU wheels and run the set-up again; "

@@ -1,5 +1,6 @@
 """The serving environment: built from pins, rebuilt when they change, and clear about what is missing."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -123,6 +124,7 @@ def test_a_pip_without_torch_names_the_setting_to_give(settings, steps, tmp_path
     monkeypatch.undo()  # the real `_run` again
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     (tmp_path / "log").touch()
     with pytest.raises(SetupError, match="no CPU build of PyTorch") as error:
         serving_env._run([sys.executable, *step[1:], "--dry-run"], tmp_path / "log")

@@ -53,9 +53,9 @@ def shipped(tmp_path):
 def test_a_shipped_run_is_what_is_served(tmp_path, shipped):
     folder, manifest = _finished(tmp_path)
     ship_delta(folder, manifest, FIRST, "production", date(2026, 1, 2), shipped)
-    entry = newest_production(shipped)
+    entry, seeds = newest_production(shipped), load_recipe(FIRST).data.train
     assert entry is not None and entry.path(shipped).read_bytes() == b"delta"
-    assert (entry.recipe, entry.seeds, entry.commit) == ("first_team.yaml", [0, 450], "abc+")
+    assert (entry.recipe, entry.seeds, entry.commit) == ("first_team.yaml", [seeds.start, seeds.stop], "abc+")
     assert entry.metrics["rebuilt_eval"] == {"exact": 0.97}
 
 

@@ -196,7 +196,7 @@ def a_run_ends_with_a_delta_and_the_figures_of_what_it_rebuilds_to(folder: Path)
     assert [line["step"] for line in lines if "dev" in line] == [15, 30]
     assert {"trained_dev", "rebuilt_dev", "rebuilt_eval", "delta"} == manifest.metrics.keys()
     assert manifest.computed < manifest.tokens == manifest.data["plan"]["tokens"]
-    rebuilt = load_model(job.folder.rebuilt, torch.float32, CPU)
+    rebuilt = load_model(job.folder.rebuilt, job.dtype, CPU)
     again = evaluate(rebuilt, Encoder(base), job.data.eval, CPU)
     assert again.summary == manifest.metrics["rebuilt_eval"]
     assert read_manifest(job.folder.rebuilt).weights == manifest.artifacts["rebuilt"]

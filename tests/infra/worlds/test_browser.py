@@ -37,7 +37,7 @@ async def test_a_person_orders_in_the_shop(page, tmp_path):
         await page.get_by_label("Quantity").fill(str(task.goal.count))
         await page.get_by_role("button", name="Add to cart").click()
         await page.get_by_role("button", name="Place order").click()
-        assert await page.get_by_role("heading", name="Order 1 placed").is_visible()
+        await page.get_by_role("heading", name="Order 1 placed").wait_for()
         assert world.check() == (True, "")
 
 
