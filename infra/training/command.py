@@ -65,7 +65,9 @@ def data(recipe: RecipePath, overrides: Overrides = None) -> None:
         found = load_data(checked.data, checked.evaluation, settings.home / "training" / "data", console.print)
         plan = make_plan(checked, found.train, Encoder(base_weights(settings)), checked.train.tokens_per_step or 2048)
         summary = plan.summary
-        table = Table(title=f"{len(found.train)} different examples, {found.repeated} repeated and {found.held_out} held-out ones dropped")
+        table = Table(
+            title=f"{len(found.train)} different examples, {found.repeated} repeats dropped, {found.shared} learned decisions not measured"
+        )
         for heading in ("decision type", "there are", "the run sees"):
             table.add_column(heading)
         for kind, count in counts(found.train).items():

@@ -166,7 +166,7 @@ class Job:
         source = self.base if self.recipe.train.init == "base" else self.recipe.train.init
         made_by = "files" if self.recipe.data.files else fingerprint()
         counts = {"train": len(self.data.train), "dev": len(self.data.dev), "eval": len(self.data.eval)}
-        dropped = {"repeated": self.data.repeated, "held_out": self.data.held_out}
+        dropped = {"repeated": self.data.repeated, "shared": self.data.shared}
         data = {"hashes": self.data.hashes, "made_by": made_by, "counts": counts, "dropped": dropped, "plan": self.plan.summary}
         head = commit()
         fresh = RunManifest(

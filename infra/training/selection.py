@@ -11,26 +11,30 @@ from infra.training.examples import Example
 
 @dataclass(frozen=True)
 class Distinct:
-    """Examples of which no two are the same decision. `repeated` were dropped as such, `held_out` because a later measurement has them."""
+    """Examples of which no two are the same decision. `repeated` were dropped as such, `left_out` because another part has them."""
 
     examples: list[Example]
     repeated: int
-    held_out: int
+    left_out: int
 
 
-def distinct(examples: Iterable[Example], held_out: Collection[str] = ()) -> Distinct:
-    """The first of each group of equal examples, without those whose digest is in `held_out`."""
+def distinct(examples: Iterable[Example], elsewhere: Collection[str] = (), *, weigh: bool = False) -> Distinct:
+    """The first of each group of equal examples, without those whose digest is in `elsewhere`.
+
+    `weigh`: a group of n comes as the root of n copies, so that a decision of every run is not learned as one of a thousand.
+    """
     kept: dict[str, Example] = {}
-    repeated = leaked = 0
+    seen: Counter[str] = Counter()
+    leaked = 0
     for example in examples:
         digest = example.digest
-        if digest in held_out:
+        if digest in elsewhere:
             leaked += 1
-        elif digest in kept:
-            repeated += 1
         else:
-            kept[digest] = example
-    return Distinct(list(kept.values()), repeated, leaked)
+            kept.setdefault(digest, example)
+            seen[digest] += 1
+    chosen = [example for digest, example in kept.items() for _ in range(math.isqrt(seen[digest]) if weigh else 1)]
+    return Distinct(chosen, seen.total() - len(chosen), leaked)
 
 
 def balance(examples: Iterable[Example], floor: int, ceiling: int, copies: int, seed: int) -> list[Example]:

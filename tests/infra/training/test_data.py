@@ -56,7 +56,7 @@ def test_a_generation_that_fails_leaves_no_part(tmp_path):
     assert not list(tmp_path.glob("*.jsonl.gz"))
 
 
-def test_no_training_example_is_measured_on(tmp_path):
+def test_no_learned_decision_is_measured(tmp_path):
     write_shard(tmp_path / "train.jsonl.gz", examples(30))
     write_shard(tmp_path / "dev.jsonl.gz", examples(30, first_seed=8))  # two seeds of it are trained on
     write_shard(tmp_path / "eval.jsonl.gz", examples(9, first_seed=16))  # two seeds of it are in dev
@@ -64,7 +64,7 @@ def test_no_training_example_is_measured_on(tmp_path):
     found = _load(tmp_path, DataConfig(files=files))
     digests = [{e.digest for e in part} for part in (found.train, found.dev, found.eval)]
     assert not (digests[0] & digests[1] or digests[0] & digests[2] or digests[1] & digests[2])
-    assert (len(found.train), len(found.dev), len(found.eval), found.held_out) == (24, 24, 9, 6)
+    assert (len(found.train), len(found.dev), len(found.eval), found.shared) == (30, 18, 9, 12)
 
 
 def test_the_hashes_are_of_the_examples_that_count(tmp_path):

@@ -9,11 +9,17 @@ def _kinds(**wanted: int):
     return [example(f"{name}{i}", step=int(name[1:])) for name, n in wanted.items() for i in range(n)]
 
 
-def test_repeats_and_what_is_measured_later_are_dropped():
+def test_repeats_and_what_another_part_has_are_dropped():
     made = examples(10)
     found = distinct([*made, made[0], made[3]], {made[1].digest})
     assert found.examples == [made[0], *made[2:]]
-    assert (found.repeated, found.held_out) == (2, 1)
+    assert (found.repeated, found.left_out) == (2, 1)
+
+
+def test_a_decision_of_many_runs_comes_as_the_root_of_as_many_copies():
+    made = examples(3)
+    found = distinct([*[made[0]] * 300, *[made[1]] * 3, made[2]], weigh=True)
+    assert Counter(e.digest for e in found.examples) == {made[0].digest: 17, made[1].digest: 1, made[2].digest: 1}
 
 
 def test_each_kind_is_cut_to_the_ceiling_and_brought_up_to_the_floor():
