@@ -15,7 +15,29 @@ _STATUS_COLUMNS = ["status", "state", "stage", "progress", "situation"]
 _CLIENT_COLUMNS = ["client", "customer", "company", "buyer", "account", "debtor"]
 _NUMBER_COLUMNS = ["number", "invoice", "id", "no", "reference"]
 _STEMS = ("total", "sum", "cost", "result", "figure", "amount", "bill", "price", "answer", "value", "quote", "spend", "outcome")
-_SMALL = "a and as at by does for from in is it no not of on or per than the to with".split()
+_SMALL = [
+    "a",
+    "and",
+    "as",
+    "at",
+    "by",
+    "does",
+    "for",
+    "from",
+    "in",
+    "is",
+    "it",
+    "no",
+    "not",
+    "of",
+    "on",
+    "or",
+    "per",
+    "than",
+    "the",
+    "to",
+    "with",
+]
 _TABLES = ["invoices", "bills", "ledger", "accounts", "receivables", "billing", "payments"]
 
 
