@@ -100,6 +100,7 @@ lock: setup-dev ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install -qq uv
 	@$(LOCK) $(EVERYTHING) -o requirements/main.txt
 	@$(LOCK) $(EVERYTHING) --group dev -c requirements/main.txt -o requirements/dev.txt
+	@$(LOCK) --extra sandboxd -c requirements/main.txt -o requirements/sandboxd.txt
 	@$(LOCK) --extra train $(addprefix --no-emit-package ,$(CUDA)) -c requirements/main.txt -o requirements/train.txt
 
 readme: setup-app ## bring README's table of settings into step with app/config.py

@@ -91,13 +91,13 @@ class _Pool:
             raise BrowserUnavailable(
                 f"There is no Chromium at {path}.", hint="Install it (Debian: apt-get install chromium) or set KEEPSAKE_CHROMIUM."
             )
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's own sandbox refuses to run as root
         self._driver = await async_playwright().start()
         try:
             self.browser = await self._driver.chromium.launch(
                 executable_path=path,
                 headless=True,
-                args=[*_FLAGS, *sandbox],
+                args=_FLAGS,
+                chromium_sandbox=os.geteuid() != 0,  # it refuses to run as root
                 proxy={"server": _NOWHERE},
                 timeout=_START_S * 1000,
                 handle_sigint=False,

@@ -7,13 +7,16 @@ RUN apt-get update \
     && (python3 -m pip --version >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-venv) \
     && rm -rf /var/lib/apt/lists/*
 ENV KEEPSAKE_HOME=/opt/keepsake PATH=/opt/own/bin:$PATH PYTHONUNBUFFERED=1
+RUN python3 -m venv /opt/own
+COPY requirements/sandboxd.txt /src/requirements/sandboxd.txt
+RUN /opt/own/bin/pip install --no-cache-dir --require-hashes --no-deps -r /src/requirements/sandboxd.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
 COPY agents /src/agents
 COPY backend /src/backend
 COPY ui /src/ui
 COPY infra /src/infra
-RUN python3 -m venv /opt/own && /opt/own/bin/pip install --no-cache-dir -e /src
+RUN /opt/own/bin/pip install --no-cache-dir --no-deps --no-build-isolation -e /src
 ARG TORCH_INDEX=
 RUN cd /src && KEEPSAKE_TORCH_INDEX=${TORCH_INDEX} PIP_NO_CACHE_DIR=1 keepsake setup-model
 RUN useradd --uid 64001 --user-group --create-home keepsake \

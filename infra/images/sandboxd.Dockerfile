@@ -12,13 +12,15 @@ RUN apt-get update \
     && (python3 -m venv --help >/dev/null && python3 -m pip --version >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-venv) \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/keepsake
+COPY requirements/sandboxd.txt /src/requirements/sandboxd.txt
+RUN /opt/keepsake/bin/pip install --no-cache-dir --require-hashes --no-deps -r /src/requirements/sandboxd.txt
 COPY pyproject.toml README.md LICENSE /src/
 COPY app /src/app
 COPY agents /src/agents
 COPY infra /src/infra
 COPY backend /src/backend
 COPY ui /src/ui
-RUN /opt/keepsake/bin/pip install --no-cache-dir "/src[sandboxd]"
+RUN /opt/keepsake/bin/pip install --no-cache-dir --no-deps --no-build-isolation /src
 USER 64001:64001
 WORKDIR /
 ENV KEEPSAKE_HOST=0.0.0.0 KEEPSAKE_SANDBOX=bubblewrap KEEPSAKE_SANDBOXD_PORT=8715
