@@ -41,9 +41,10 @@ class ExecutorMember:
             last = runs[-1]
             if last.ok:
                 return Answer(last.observation or "no output")
-            if len(runs) >= MAX_TRIES or last.observation.startswith("Refused"):
+            unchanged = block.scratch.get("returned") == code  # the coder saw the error and wrote the same again
+            if unchanged or len(runs) >= MAX_TRIES or last.observation.startswith("Refused"):
                 return Answer(last.observation, failed=True)
-            block.scratch["error"] = last.observation[-300:]
+            block.scratch |= {"error": last.observation[-300:], "returned": code}
             return Answer(last.observation, handoff="coder")
         return Action(
             id=f"act_{secrets.token_hex(12)}",

@@ -91,7 +91,12 @@ class _Pool:
             raise BrowserUnavailable(
                 f"There is no Chromium at {path}.", hint="Install it (Debian: apt-get install chromium) or set KEEPSAKE_CHROMIUM."
             )
-        self._driver = await async_playwright().start()
+        try:
+            self._driver = await async_playwright().start()
+        except Exception as error:  # Playwright has no type for this
+            raise BrowserUnavailable(
+                f"Playwright's driver does not start: {str(error)[:200]}", hint="`playwright --version` shows why, often a missing library."
+            ) from error
         try:
             self.browser = await self._driver.chromium.launch(
                 executable_path=path,

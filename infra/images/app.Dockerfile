@@ -3,7 +3,7 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends chromium fonts-liberation fossil $(command -v python3 >/dev/null || echo python3) \
+    && apt-get install -y --no-install-recommends chromium fonts-liberation fossil libatomic1 $(command -v python3 >/dev/null || echo python3) \
     && (python3 -m pip --version >/dev/null 2>&1 || apt-get install -y --no-install-recommends python3-venv) \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/keepsake

@@ -42,6 +42,9 @@ RUN = (
     Package("libseccomp2", files=("/usr/lib*/libseccomp.so.2", "/usr/lib/*/libseccomp.so.2", "/lib/*/libseccomp.so.2")),
     Package("python3", files=("/usr/bin/python3",)),  # the one inside the sandbox
     Package("fossil", "fossil"),
+    Package(
+        "libatomic1", files=("/usr/lib*/libatomic.so.1", "/usr/lib/*/libatomic.so.1", "/lib/*/libatomic.so.1")
+    ),  # Playwright's Node loads it
     Package("libnuma1", files=("/usr/lib*/libnuma.so.1", "/usr/lib/*/libnuma.so.1", "/lib/*/libnuma.so.1")),  # vLLM's CPU kernels load it
     *([] if find_spec("ensurepip") else [VENV]),
 )

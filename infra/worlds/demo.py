@@ -94,7 +94,7 @@ def examples(settings: Settings) -> list[dict[str, Any]]:
         ),
         (
             "Ticket summary",
-            "Make a CSV file open.csv of the tracker tickets with status Open, with the columns title and severity.",
+            "Make a CSV file backlog.csv of the tracker tickets with status Open, with the columns title and severity.",
             {},
             [board],
         ),

@@ -476,6 +476,15 @@ async def test_what_does_not_start_is_no_browser(tmp_path):
         await Browser(Settings(home=tmp_path, chromium=fake), lambda url: True).open()
 
 
+async def test_a_driver_that_does_not_start_is_no_browser(tmp_path, monkeypatch):
+    driver = tmp_path / "driver"
+    driver.write_text("#!/bin/sh\necho no library >&2; exit 127\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(driver))
+    with pytest.raises(BrowserUnavailable, match="driver does not start"):
+        await Browser(Settings(home=tmp_path), lambda url: True).open()
+
+
 async def test_a_step_takes_less_than_a_second(opened):
     page = "<title>{0}</title><nav><a href=/>One</a> <a href=/two>Two</a></nav><table>" + "<tr><td>a<td>b</tr>" * 40 + "</table>"
     browser, _ = await opened({"/": page.format("One"), "/two": page.format("Two")})
