@@ -12,7 +12,7 @@ from autogen_agentchat.agents import AssistantAgent, MessageFilterAgent, Society
 from autogen_agentchat.base import ChatAgent, Response, Team
 from autogen_agentchat.messages import BaseTextChatMessage, TextMessage
 from autogen_agentchat.teams import GraphFlow, MagenticOneGroupChat, RoundRobinGroupChat, SelectorGroupChat, Swarm
-from autogen_core import CancellationToken, ComponentToConfig
+from autogen_core import CancellationToken, ComponentModel, ComponentToConfig
 from autogen_core.code_executor import CodeExecutor
 from autogen_core.memory import ListMemory, Memory
 from autogen_core.models import ChatCompletionClient
@@ -185,6 +185,22 @@ def text_only(agent: ChatAgent, *, sure: bool = False) -> ForeignMember:
     return ForeignMember(agent, {})
 
 
+def load_text_only(config: ComponentModel) -> ForeignMember:
+    """`text_only` for an agent as AutoGen's component form. Looked at before it is loaded: loading a FunctionTool runs the source in it.
+
+    Raises SetupError as `text_only`, and for a component that cannot be loaded.
+    """
+    name = str(config.config.get("name", config.provider))
+    _refuse(name, [way for component in _components(config.model_dump()) for way in (*_shown(component, set()), *_source(component))])
+    try:
+        agent: ChatAgent = ChatAgent.load_component(config)  # type: ignore[attr-defined]
+    except Exception as error:  # the boundary: a foreign class may raise anything
+        raise SetupError(
+            f"`{name}` cannot be loaded: {type(error).__name__}: {str(error)[:200]}", hint="See AutoGen's component form."
+        ) from error
+    return text_only(agent)
+
+
 def gated(
     build: Callable[[Sequence[BaseTool[Any, Any]]], ChatAgent], tools: dict[BaseTool[Any, Any], Effect], *, sure: bool = False
 ) -> ForeignMember:
@@ -216,7 +232,7 @@ def _check(agent: ChatAgent, wrapped: Collection[GatedTool], *, sure: bool, read
             raise SetupError(
                 f"{type(part).__name__} acts by itself, around the gate.", hint="Use Keepsake's own web, files and coder members instead."
             )
-    _refuse(agent, [_named(part) for part in parts if _acts(part)])
+    _refuse(agent.name, [_named(part) for part in parts if _acts(part)])
     unknown = [type(part).__name__ for part in parts if isinstance(part, ChatAgent | Team | Memory) and type(part) not in _SPEAKING]
     if unknown and not sure:
         raise SetupError(
@@ -224,13 +240,13 @@ def _check(agent: ChatAgent, wrapped: Collection[GatedTool], *, sure: bool, read
             hint="Pass sure=True if you know that it does nothing of its own, or wrap its tools with gated().",
         )
     seals = {tool.seal for tool in wrapped}
-    _refuse(agent, [field for component in _components(_dumped(agent, readable)) for field in _shown(component, seals)])
+    _refuse(agent.name, [field for component in _components(_dumped(agent, readable)) for field in _shown(component, seals)])
 
 
-def _refuse(agent: ChatAgent, acting: list[str]) -> None:
+def _refuse(name: str, acting: list[str]) -> None:
     if acting:
         raise SetupError(
-            f"`{agent.name}` has {', '.join(sorted(set(acting)))} that would run around the gate.",
+            f"`{name}` has {', '.join(sorted(set(acting)))} that would run around the gate.",
             hint="Build it with gated() and use only the tools handed in.",
         )
 
@@ -301,6 +317,12 @@ def _shown(component: Mapping[str, Any], seals: set[str]) -> list[str]:
         if not all(_harmless(item, seals) for item in held):
             shown.append(field)
     return shown
+
+
+def _source(component: Mapping[str, Any]) -> list[str]:
+    """Code and tools in a config, wherever they stand."""
+    kind = str(component["provider"]).rpartition(".")[2]
+    return [kind] if "source_code" in component["config"] or component.get("component_type") in ("tool", "code_executor") else []
 
 
 def _harmless(dumped: Any, seals: set[str]) -> bool:

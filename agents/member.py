@@ -11,11 +11,13 @@ from app.schemas import Action
 
 @dataclass(frozen=True)
 class Answer:
-    """The member is done with its instruction. `failed` says that it could not be done; `handoff` names who must come next."""
+    """The member is done with its instruction. `failed` says that it could not be done; `handoff` names who must come next; `labels` say
+    where what it looked at came from, steps aside."""
 
     text: str
     failed: bool = False
     handoff: str | None = None
+    labels: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -327,6 +327,7 @@ class Orchestrator:
         state, block = turn.state, turn.block
         kind = "code" if answer.handoff else "answer"
         speaker = state.handoff or block.agent
+        block.seen = sorted({*block.seen, *answer.labels})
         turn.events.append(
             NewEvent(
                 type=EventType.BLOCK_TEXT,

@@ -59,10 +59,12 @@ class Block(BaseModel):
     result: str | None = None
     failed: bool = False
     scratch: dict[str, Any] = Field(default_factory=dict, description="The member's own notes for this block; JSON.")
+    seen: list[str] = Field(default_factory=list, description="Labels of what was looked at without a step.")
 
     @property
     def labels(self) -> list[str]:
-        return sorted({label for step in self.steps for label in step.labels})
+        """Where all that went into this block came from."""
+        return sorted({*self.seen, *(label for step in self.steps for label in step.labels)})
 
 
 class Memento(BaseModel):

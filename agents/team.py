@@ -19,7 +19,7 @@ from agents.coder.executor import ExecutorMember
 from agents.context import TokenCounter
 from agents.files.agent import FilesMember
 from agents.files.workspace import Workspace
-from agents.foreign import ForeignMember, text_only
+from agents.foreign import ForeignMember, load_text_only, text_only
 from agents.journal import ArtifactSink, Journal, MemoryJournal
 from agents.member import Member
 from agents.model import MementoChatClient, estimate_tokens
@@ -228,9 +228,8 @@ class MementoTeam(Team, Component[TeamConfig]):
         settings, keeper = get_settings(), MemoryJournal()
         gate = Gate(config.policy, Grants.of_task(config.sites, settings.own_ports))
         own = house_members(settings, config.sites, Path(config.workspace), gate, keeper, config.members)
-        foreign: list[Any] = [ChatAgent.load_component(c) for c in config.foreign]  # type: ignore[attr-defined]
         return cls(
-            [*own, *foreign],
+            [*own, *map(load_text_only, config.foreign)],
             ModelRoles(client, PROFILES[config.profile](), settings.model_retries),
             sites=config.sites,
             gate=gate,

@@ -1,5 +1,6 @@
 """The coder: writes a Python program for an instruction. It runs nothing; its answer is handed to the executor."""
 
+from agents.files.agent import UNTRUSTED
 from agents.files.workspace import Workspace
 from agents.member import Answer, Observation
 from agents.roles import CoderView, Roles
@@ -24,7 +25,7 @@ class CoderMember:
         files = {name: self.workspace.header(name) for name in self.workspace.names()[:12]}
         code = await roles.ask("coder", CoderView(block.instruction, files, block.scratch.get("code", "") if error else "", error))
         block.scratch["code"] = code
-        return Answer(code, handoff=self.handoff)
+        return Answer(code, handoff=self.handoff, labels=[UNTRUSTED] if any(files.values()) else [])
 
     async def perform(self, state: TeamState, block: Block, action: Action, permit: Permit) -> Observation:  # noqa: ARG002
         raise PermitMissing("The coder has no effects.", hint="Programs are run by the executor.")

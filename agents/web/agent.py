@@ -61,7 +61,7 @@ class WebMember:
         shown = excerpt(view, block.instruction, **self.room) if view else None
         choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
         if choice.verb == "answer":
-            return Answer(choice.text)
+            return Answer(choice.text, labels=[UNTRUSTED] if shown else [])
         try:
             action = to_action(choice, view, self.sites)
         except InvalidInput as error:

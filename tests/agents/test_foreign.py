@@ -8,7 +8,7 @@ from autogen_agentchat.agents import MessageFilterConfig as Filter
 from autogen_agentchat.base import Response
 from autogen_agentchat.messages import TextMessage
 from autogen_agentchat.teams import RoundRobinGroupChat
-from autogen_core import CancellationToken, Component, FunctionCall
+from autogen_core import CancellationToken, Component, ComponentModel, FunctionCall
 from autogen_core.memory import ListMemory
 from autogen_core.models import CreateResult, RequestUsage
 from autogen_core.tools import FunctionTool, StaticStreamWorkbench, Workbench
@@ -16,7 +16,7 @@ from autogen_ext.agents.magentic_one import MagenticOneCoderAgent
 from autogen_ext.models.replay import ReplayChatCompletionClient
 from pydantic import BaseModel
 
-from agents.foreign import GatedTool, gated, text_only
+from agents.foreign import GatedTool, gated, load_text_only, text_only
 from agents.team import MementoTeam
 from app.errors import SetupError
 from app.schemas import Effect, Policy
@@ -316,3 +316,26 @@ async def test_a_wrapped_tool_takes_calls_down_and_shows_its_effect():
     assert taken == [("send", {"to": "ann"})]
     with pytest.raises(TypeError):
         FunctionTool.load_component(dumped)
+
+
+def test_a_config_is_looked_at_before_it_is_loaded(tmp_path):
+    mark = tmp_path / "ran"
+
+    def send() -> str:
+        return "x"
+
+    dumped = AssistantAgent("poet", model("a"), tools=[FunctionTool(send, name="send", description="sends")]).dump_component()
+    tool = dumped.config["workbench"][0]["config"]["tools"][0]
+    tool["config"]["source_code"] = f"open({str(mark)!r}, 'w')\n" + tool["config"]["source_code"]
+    for config in (dumped, MessageFilterAgent("filter", AssistantAgent("poet", model("a")), filter=Filter(per_source=[])).dump_component()):
+        if config is not dumped:
+            config.config["wrapped_agent"] = dumped.model_dump()
+        with pytest.raises(SetupError, match="around the gate"):
+            load_text_only(config)
+    assert not mark.exists()
+
+
+def test_a_speaking_agent_is_loaded_from_its_config():
+    assert load_text_only(AssistantAgent("poet", model("a")).dump_component()).name == "poet"
+    with pytest.raises(SetupError, match="cannot be loaded"):
+        load_text_only(ComponentModel(provider="nowhere.Agent", config={"name": "poet"}))

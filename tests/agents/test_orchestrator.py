@@ -5,7 +5,7 @@ import json
 import pytest
 
 from agents.journal import MemoryJournal
-from agents.member import Observation
+from agents.member import Answer, Observation
 from agents.orchestrator import Limits
 from agents.safety.permit import Permit
 from agents.state import Block, Decision, Inbox, PlanStep, TeamState
@@ -67,6 +67,15 @@ async def test_the_orchestrator_reasons_from_mementos_not_from_observations():
     await play(team(roles))
     assert roles.seen["ledger"][1].mementos == ["looked. Next: step 2."]
     assert "seen xxx" not in json.dumps([str(v) for v in roles.seen["ledger"] + roles.seen["final"]])
+
+
+async def test_what_an_answer_was_read_from_labels_its_memento():
+    class Reader(Hand):
+        async def propose(self, state, block, roles):  # noqa: ARG002
+            return Answer("it says 7", labels=["untrusted:web"])
+
+    _, events = await play(team(script(), Reader()))
+    assert "untrusted:web" in next(e for e in events if e.type == EventType.MEMENTO).labels
 
 
 async def test_1_an_unknown_next_speaker_is_repaired_not_fatal():

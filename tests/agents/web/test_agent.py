@@ -112,7 +112,7 @@ SEARCH = (
 async def test_a_search_from_the_first_visit_to_the_answer(desk):
     desk, script = desk(), Script(*SEARCH)
     answer = await desk.run(script)
-    assert answer == Answer("7.70")
+    assert answer == Answer("7.70", labels=[UNTRUSTED])
     assert script.views[0] == WebView("find the price of the copper kettle", ["shop"], [], None)
     assert script.views[-1].history == ["visit shop", "type copper kettle", "click Search", "click Copper Kettle"]
     assert "Price: 7.70" in script.views[-1].page.text
@@ -196,7 +196,7 @@ async def test_the_same_action_on_an_unchanged_page_ends_the_block(desk):
 async def test_a_changed_page_is_no_repetition(desk):
     count = iter(range(100))
     desk, script = desk({"/": lambda a: f"<title>{next(count)}</title>"}), Script(*[("visit", "shop")] * 6, ("answer", "done"))
-    assert await desk.run(script) == Answer("done")
+    assert await desk.run(script) == Answer("done", labels=[UNTRUSTED])
 
 
 async def test_a_block_has_a_bound(desk):

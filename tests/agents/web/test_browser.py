@@ -482,7 +482,7 @@ async def test_a_driver_that_does_not_start_is_no_browser(tmp_path, monkeypatch)
     driver.chmod(0o755)
     monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(driver))
     with pytest.raises(BrowserUnavailable, match="driver does not start"):
-        await Browser(Settings(home=tmp_path), lambda url: True).open()
+        await Browser(Settings(home=tmp_path, chromium=driver), lambda url: True).open()
 
 
 async def test_a_step_takes_less_than_a_second(opened):
