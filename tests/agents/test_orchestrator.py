@@ -71,7 +71,7 @@ async def test_the_orchestrator_reasons_from_mementos_not_from_observations():
 
 async def test_what_an_answer_was_read_from_labels_its_memento():
     class Reader(Hand):
-        async def propose(self, state, block, roles):  # noqa: ARG002
+        async def propose(self, state, block, roles):
             return Answer("it says 7", labels=["untrusted:web"])
 
     _, events = await play(team(script(), Reader()))
