@@ -211,8 +211,9 @@ class IdempotencyRow(SQLModel, table=True):
 
 
 class WorkerRow(SQLModel, table=True):
-    """A worker's last sign of life."""
+    """A worker's last sign of life. `model`: `ok`, what is wrong with its model endpoint, or nothing when it did not ask."""
 
     __tablename__ = "workers"
     id: str = Field(primary_key=True)
     seen_at: datetime = _moment()
+    model: str | None = None

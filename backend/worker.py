@@ -13,11 +13,13 @@ from typing import Any
 from app.config import Settings
 from app.errors import SetupError, StorageError
 from backend.engine import VERSION, Engine, SegmentServer
+from backend.model_state import model_state
 from backend.segment import Patience, RunTeam, Segments, TeamFactory
 from backend.store import Store
 
 LOOK_S = 0.2  # how often the table is asked for queued runs: it is the outbox of the API, which never talks to DBOS for a run
 SWEEP_S = 2.0  # how often live runs are compared with their segments
+ASK_S = 5.0  # how often the model endpoint is asked whether it is there
 GRACE_S = 8.0
 
 log = logging.getLogger("keepsake.worker")
@@ -48,6 +50,7 @@ class Worker:
         self.engine = Engine(settings)
         self.segments = Segments(settings, self.store, open_team, patience)
         self.server = SegmentServer(settings, self.segments)
+        self._model: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises SetupError when a worker of this id runs already, StorageError when a database does not answer at start."""
@@ -59,9 +62,11 @@ class Worker:
             await self.store.workers.seen(self.settings.worker_id)
             await self.server.start()
             log.info("worker %s is ready, %d slots", self.settings.worker_id, self.settings.worker_slots)
+            watch = asyncio.create_task(self._watch_model())
             try:
                 await self._look_after(stop)
             finally:
+                watch.cancel()
                 await self._shut_down()
 
     async def _look_after(self, stop: asyncio.Event) -> None:
@@ -72,7 +77,7 @@ class Worker:
                 if time.monotonic() - swept >= SWEEP_S:
                     swept = time.monotonic()
                     submitted.clear()
-                    await self.store.workers.seen(self.settings.worker_id)
+                    await self.store.workers.seen(self.settings.worker_id, self._model)
                     await self._sweep()
                 for run_id, segment in await self.store.turns.live(queued_only=True):
                     if (run_id, segment) not in submitted:
@@ -84,6 +89,12 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await stop.wait()
+
+    async def _watch_model(self) -> None:
+        """Beside the loop above: an endpoint that hangs must hold nothing up. A team that is not the house's brings its own model."""
+        while self._open_team is house_team:
+            self._model = await model_state(self.settings)
+            await asyncio.sleep(ASK_S)
 
     async def _sweep(self) -> None:
         """Every run that wants to be worked on has a segment that lives, whatever was killed between two databases; what returned is dropped."""

@@ -1,4 +1,4 @@
-"""/livez: the process answers. /readyz: so do its databases; the worker is told of, but the API serves without one."""
+"""/livez: the process answers. /readyz: so do its databases; worker and model are told of, but the API serves without them."""
 
 from fastapi import APIRouter, Response
 
@@ -16,12 +16,15 @@ async def live() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Health, "description": "A database does not answer"}})
 async def ready(store: StoreDep, engine: EngineDep, response: Response) -> Health:
-    """`checks.worker` is `ok` when a worker was seen in the last 15 seconds, else `none`."""
+    """`checks.worker` is `ok` when a worker was seen in the last 15 seconds, else `none`; `checks.model` is what the best of them says."""
     checks = {}
     try:
         await store.database.ping()
         checks["database"] = "ok"
-        checks["worker"] = "ok" if await store.workers.alive() else "none"
+        workers = await store.workers.alive()
+        checks["worker"] = "ok" if workers else "none"
+        if said := {state for state in workers.values() if state}:
+            checks["model"] = "ok" if "ok" in said else min(said)
     except StorageError as error:
         checks["database"] = error.message
     try:
