@@ -263,6 +263,16 @@ def test_a_question_is_answered(open_page: Page, world: World):
     assert posted(world, "run_question/messages") == [{"text": "red"}]
 
 
+def test_an_answer_that_could_not_be_sent_is_kept(open_page: Page, world: World):
+    page = open_page("run", run="run_question")
+    page.text_input(key="answer-text").set_value("a dark red")
+    world.down = True
+    button(page, "Answer").click().run()
+    assert "not sent" in rendered(page)
+    assert page.text_input(key="answer-text").value == "a dark red"
+    assert [c.value for c in page.code if c.value == "a dark red"]
+
+
 def test_an_empty_answer_is_not_sent(open_page: Page, world: World):
     page = open_page("run", run="run_question")
     button(page, "Answer").click().run()

@@ -62,8 +62,7 @@ def question_card(feed: Feed) -> None:
         st.subheader("The team asks you", anchor=False)
         with st.container(key="question-text"):
             st.text(feed.view.question or "It needs your word to go on.")
-        form = st.form("answer-form", border=False, clear_on_submit=True)
-        with form, st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        with st.form("answer-form", border=False), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             text = st.text_input("Your answer", key="answer-text", max_chars=_LIMIT)
             sent = st.form_submit_button("Answer", type="primary", icon=":material/send:")
         if sent:
@@ -96,7 +95,9 @@ def _say(feed: Feed, text: str, trouble: str) -> None:
         api().message(feed.run.id, text.strip())
     except KeepsakeError as error:
         show_error(error, trouble, key="say")
+        st.code(text, language=None, wrap_lines=True)  # so that a long message is not lost with its box
         return
+    st.session_state.pop("answer-text", None)
     st.toast("The team will read it before its next step.", icon=":material/send:")
     feed.refresh()
     st.rerun()
