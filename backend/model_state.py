@@ -8,12 +8,11 @@ OK = "ok"
 TIMEOUT_S = 3.0
 
 
-async def model_state(settings: Settings) -> str:
+async def model_state(client: httpx.AsyncClient, settings: Settings) -> str:
     """`ok`, or what is wrong. Any answer counts but a refused key and a server's own failure: not every endpoint lists its models."""
     headers = {"Authorization": f"Bearer {settings.model_key.get_secret_value()}"}
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
-            response = await client.get(f"{settings.effective_model_url.rstrip('/')}/models", headers=headers)
+        response = await client.get(f"{settings.effective_model_url.rstrip('/')}/models", headers=headers, timeout=TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"does not answer: {type(error).__name__}"
     if response.status_code in (401, 403):

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from app.config import Settings
 from app.errors import SetupError, StorageError
 from backend.engine import VERSION, Engine, SegmentServer
@@ -92,9 +94,10 @@ class Worker:
 
     async def _watch_model(self) -> None:
         """Beside the loop above: an endpoint that hangs must hold nothing up. A team that is not the house's brings its own model."""
-        while self._open_team is house_team:
-            self._model = await model_state(self.settings)
-            await asyncio.sleep(ASK_S)
+        async with httpx.AsyncClient() as client:
+            while self._open_team is house_team:
+                self._model = await model_state(client, self.settings)
+                await asyncio.sleep(ASK_S)
 
     async def _sweep(self) -> None:
         """Every run that wants to be worked on has a segment that lives, whatever was killed between two databases; what returned is dropped."""
