@@ -15,29 +15,7 @@ _STATUS_COLUMNS = ["status", "state", "stage", "progress", "situation"]
 _CLIENT_COLUMNS = ["client", "customer", "company", "buyer", "account", "debtor"]
 _NUMBER_COLUMNS = ["number", "invoice", "id", "no", "reference"]
 _STEMS = ("total", "sum", "cost", "result", "figure", "amount", "bill", "price", "answer", "value", "quote", "spend", "outcome")
-_SMALL = [
-    "a",
-    "and",
-    "as",
-    "at",
-    "by",
-    "does",
-    "for",
-    "from",
-    "in",
-    "is",
-    "it",
-    "no",
-    "not",
-    "of",
-    "on",
-    "or",
-    "per",
-    "than",
-    "the",
-    "to",
-    "with",
-]
+_SMALL = ("a", "and", "as", "at", "by", "for", "from", "in", "is", "it", "no", "not", "of", "on", "or", "than", "the", "to", "with")
 _TABLES = ["invoices", "bills", "ledger", "accounts", "receivables", "billing", "payments"]
 
 
@@ -90,12 +68,15 @@ def _clients(rng: random.Random, words: Words) -> list[str]:
     return list(found.values())
 
 
-def output_name(rng: random.Random, words: Words, ending: str = ".txt") -> str:
-    """Such as `total.txt`, `kettle-cost.txt`, `q3_sum.txt`, `sum-2026.txt`."""
-    stem, noun = rng.choice(_STEMS), words.noun(rng)
-    joint = rng.choice("-_")
+def output_name(rng: random.Random, words: Words, about: str, ending: str = ".txt") -> str:
+    """Such as `total.txt`, `kettle-cost.txt`, `q3_sum.txt`, `sum-2026.txt`; often after a word of what the task is `about`, as people do."""
+    stem, joint = rng.choice(_STEMS), rng.choice("-_")
+    own = rng.random() < 0.35
+    noun = rng.choice(about.lower().split()) if own else words.noun(rng)
+    if own and not noun.endswith("s") and rng.random() < 0.4:
+        noun += "s"
     choices = (
-        stem,
+        noun if own else stem,
         noun,
         noun,
         f"{noun}{joint}{stem}",
@@ -137,15 +118,22 @@ def ticket_title(rng: random.Random, words: Words, split: Split) -> str:
 
 
 def ticket_note(rng: random.Random, words: Words, split: Split, ticket: Ticket) -> str:
-    """A note in one of many layouts: title first, then severity, type if the ticket has one, and other matter, in any order."""
-    title = rng.choice(lines("note_titles", split)).format(title=ticket.title)
+    """A note in one of many layouts: title, then severity, type if the ticket has one, and other matter, in any order.
+
+    A title with a label may also stand among the rest.
+    """
+    form = rng.choice(lines("note_titles", split))
+    title = form.format(title=ticket.title)
     rest = [rng.choice(lines("note_severities", split)).format(s=ticket.severity, low=ticket.severity.lower())]
     if ticket.type:
         rest.append(rng.choice(lines("note_types", split)).format(t=ticket.type, low=ticket.type.lower()))
     fillers = lines("note_fillers", split)
     rest += [_fill(line, rng, words) for line in rng.sample(fillers, min(len(fillers), rng.randint(0, 2)))]
+    anywhere = (":" in form or "=" in form) and rng.random() < 0.25
+    if anywhere:
+        rest.append(title)
     rng.shuffle(rest)
-    return _note(rng, words, split, title, rest)
+    return _note(rng, words, split, "" if anywhere else title, rest, prose=not anywhere)
 
 
 def order_note(rng: random.Random, words: Words, split: Split, item: str, count: int, limit: str) -> str:
@@ -157,9 +145,9 @@ def order_note(rng: random.Random, words: Words, split: Split, item: str, count:
     return _note(rng, words, split, head, parts)
 
 
-def _note(rng: random.Random, words: Words, split: Split, head: str, parts: list[str]) -> str:
-    """A head line, then lines or one paragraph, at times with a signature."""
-    joint = " " if rng.random() < 0.3 and not any("\n" in part for part in parts) else "\n"
+def _note(rng: random.Random, words: Words, split: Split, head: str, parts: list[str], prose: bool = True) -> str:
+    """A head line, then lines or, where `prose` allows, one paragraph, at times with a signature."""
+    joint = " " if prose and rng.random() < 0.3 and not any("\n" in part for part in parts) else "\n"
     body = joint.join(part if part.endswith((".", "?")) or joint == "\n" else f"{part}." for part in parts)
     gap = rng.choice(("\n", "\n\n"))
     signature = gap + _fill(rng.choice(lines("note_signatures", split)), rng, words) if rng.random() < 0.35 else ""

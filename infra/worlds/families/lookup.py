@@ -86,38 +86,40 @@ def make(seed: int, split: Split) -> WorldTask:
     rng = random.Random(f"lookup {seed}")
     variant = rng.choices(list(_VARIANTS), list(_VARIANTS.values()))[0]
     pool = words(split)
-    output = desk.output_name(rng, pool)
     if variant == "price":
-        return _price(rng, pool, seed, split, output)
+        return _price(rng, pool, seed, split)
     if variant == "pair":
-        return _pair(rng, pool, seed, split, output)
-    return _table(rng, pool, seed, split, output, variant)
+        return _pair(rng, pool, seed, split)
+    return _table(rng, pool, seed, split, variant)
 
 
-def _price(rng: random.Random, pool: Words, seed: int, split: Split, output: str) -> WorldTask:
+def _price(rng: random.Random, pool: Words, seed: int, split: Split) -> WorldTask:
     [item] = distinct_products(rng, pool, 1)
     count = rng.randint(2, 40)
     products = random_catalogue(rng, pool, [item])
     total = count * next(p.price for p in products if p.name == item)
+    output = desk.output_name(rng, pool, item)
     text = compose("lookup_price", split, rng, x=item, n=str(count), f=output)
     goal = PriceGoal(output, total, item, count)
     return WorldTask("lookup", "price", seed, split, text, ("shop",), goal, products=products, fault_rate=_fault_rate(rng))
 
 
-def _pair(rng: random.Random, pool: Words, seed: int, split: Split, output: str) -> WorldTask:
+def _pair(rng: random.Random, pool: Words, seed: int, split: Split) -> WorldTask:
     first, second = distinct_products(rng, pool, 2)
     products = random_catalogue(rng, pool, [first, second])
     total = sum(p.price for p in products if p.name in (first, second))
+    output = desk.output_name(rng, pool, f"{first} {second}")
     text = compose("lookup_pair", split, rng, x=first, y=second, f=output)
     goal = PairGoal(output, total, first, second)
     return WorldTask("lookup", "pair", seed, split, text, ("shop",), goal, products=products, fault_rate=_fault_rate(rng))
 
 
-def _table(rng: random.Random, pool: Words, seed: int, split: Split, output: str, variant: str) -> WorldTask:
+def _table(rng: random.Random, pool: Words, seed: int, split: Split, variant: str) -> WorldTask:
     table = desk.table_name(rng, pool)
     bills = desk.invoices(rng, pool, split)
     column = bills.status if variant == "status" else bills.client
     value = rng.choice(sorted({row[column] for row in bills.rows}))
+    output = desk.output_name(rng, pool, value)
     text = compose(f"lookup_{variant}", split, rng, t=table, v=value, c=bills.amount, f=output)
     goal = TableGoal(output, bills.total(value), table, bills.amount, value)
     return WorldTask("lookup", variant, seed, split, text, (), goal, files={table: bills.text})

@@ -62,9 +62,9 @@ def make(seed: int, split: Split) -> WorldTask:
     value = rng.choice(_FILTERS[field])
     tickets = _tickets(rng, split, field, value)
     columns = tuple(rng.sample(COLUMNS, rng.choice((1, 2, 2, 2, 3, 3))))
-    output = desk.output_name(rng, pool, ".csv")
+    output = desk.output_name(rng, pool, f"{value} ticket", ".csv")
     while output == TABLE:
-        output = desk.output_name(rng, pool, ".csv")
+        output = desk.output_name(rng, pool, f"{value} ticket", ".csv")
     which = rng.choice(lines(f"which_{field}", split)).format(v=value)
     text = compose("summary_table", split, rng, w=which, c=_spoken(columns), f=output)
     return WorldTask("summary", field, seed, split, text, ("tracker",), SummaryGoal(output, columns, field, value), tickets=tickets)
