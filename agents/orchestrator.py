@@ -454,7 +454,8 @@ class _Turn:
 
 def _reaches_out(action: Action) -> bool:
     """Whether this changes something outside the run's own workspace and sandbox, where doing it twice is not doing it once."""
-    return action.effect != Effect.READ and action.kind.startswith(("web.", "tool.")) and action.kind != "web.save_table"
+    saves = action.kind in ("web.save_table", "web.download")
+    return action.effect != Effect.READ and action.kind.startswith(("web.", "tool.")) and not saves
 
 
 def _new_id(tag: str) -> str:

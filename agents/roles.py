@@ -98,7 +98,7 @@ class FinalView:
 
 @dataclass(frozen=True)
 class WebChoice:
-    """A browser decision: verb visit | click | type | select | save_table | scroll | back | read | answer.
+    """A browser decision: verb visit | click | type | select | save_table | download | scroll | back | read | answer.
 
     `element` is the id on the page, `text` the site or URL, typed text, option, file name or answer; `enter` presses Enter after typing.
     """

@@ -118,9 +118,9 @@ class UploadedFile(BaseModel):
 class Action(BaseModel):
     """One effect on the world in its canonical form: what the gate judges, a person approves and the journal records.
 
-    `kind` is `<member>.<verb>` (`web.visit`, `web.click`, `web.type`, `web.select`, `web.save_table`, `files.read`, `files.write`,
-    `code.run`, `tool.<name>`). `target` is what decides (URL, path, element with its form's method and address). `digest` binds an approval
-    to exactly this action.
+    `kind` is `<member>.<verb>` (`web.visit`, `web.click`, `web.type`, `web.select`, `web.save_table`, `web.download`, `files.read`,
+    `files.write`, `code.run`, `tool.<name>`). `target` is what decides (URL, path, element with its form's method and address). `digest` binds
+    an approval to exactly this action.
     """
 
     id: str

@@ -1,9 +1,8 @@
 """The executor: runs the coder's program in the sandbox, never anywhere else, and hands errors back to the coder."""
 
-import mimetypes
 import secrets
 
-from agents.files.workspace import Workspace
+from agents.files.workspace import Workspace, media_type
 from agents.journal import ArtifactSink
 from agents.member import Answer, Observation
 from agents.roles import Roles
@@ -83,10 +82,3 @@ class ExecutorMember:
 
     async def close(self) -> None:
         await self.sandbox.stop()
-
-
-def media_type(name: str, data: bytes) -> str:
-    """Text as plain text, whatever its name says; other formats by their name."""
-    if b"\0" not in data[:4096]:
-        return "text/plain"
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

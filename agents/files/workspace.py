@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import mimetypes
 import os
 import stat
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,7 @@ from app.errors import WorkspaceError
 from app.schemas import Action
 
 READ_LIMIT = 200_000  # bytes of a file that an agent is shown
-WRITE_LIMIT = 5_000_000
+WRITE_LIMIT = 20_000_000
 NAMES_LIMIT = 200
 
 
@@ -61,10 +62,10 @@ class Workspace:
             return ""
         return first[:200]
 
-    def write(self, path: str, text: str, permit: Permit, action: Action) -> None:
-        """Write text under a permit for `action`. Raises WorkspaceError when the path leads outside, is special or the text is too large."""
+    def write(self, path: str, content: str | bytes, permit: Permit, action: Action) -> None:
+        """Write a file under a permit for `action`. Raises WorkspaceError when the path leads outside or is special, or for too much content."""
         permit.check(action)
-        data = text.encode()
+        data = content.encode() if isinstance(content, str) else content
         if len(data) > WRITE_LIMIT:
             raise WorkspaceError(f"{len(data)} bytes are too many for one file.", hint=f"At most {WRITE_LIMIT} bytes.")
         try:
@@ -102,3 +103,10 @@ class Workspace:
             os.close(file)
             raise WorkspaceError(f"`{path}` is not a regular file.", hint="See the list of files.")
         return os.fdopen(file, "wb" if flags & os.O_WRONLY else "rb", buffering=0)  # type: ignore[return-value]
+
+
+def media_type(name: str, data: bytes) -> str:
+    """Text as plain text, whatever its name says; other formats by their name."""
+    if b"\0" not in data[:4096]:
+        return "text/plain"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

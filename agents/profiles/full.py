@@ -24,6 +24,7 @@ from agents.roles import (
     WebView,
 )
 from agents.state import PlanStep, ProgressLedger, TaskLedger
+from agents.web.actions import VERBS
 from agents.web.screen.excerpt import lines
 
 _MAX_TOKENS = {"facts": 1200, "plan": 1200, "ledger": 800, "web": 700, "files": 2500, "coder": 2500, "memento": 500, "final": 1200}
@@ -123,7 +124,7 @@ def answer_model(view: View) -> type[BaseModel]:
     if isinstance(view, LedgerView):
         return _progress_model((*view.members, "person"))
     if isinstance(view, WebView):
-        return _verb_model(_Web, ("visit", "click", "type", "select", "save_table", "scroll", "back", "read", "answer"))
+        return _verb_model(_Web, VERBS)
     if isinstance(view, FilesView):
         return _verb_model(_Files, ("read", "write", "list", "answer"))
     return _Text
@@ -199,6 +200,6 @@ def _web_choice(data: dict[str, Any], view: WebView) -> WebChoice:
     verb, element = data["verb"], data["element"]
     if verb in {"click", "type", "select"} and (view.page is None or element is None or view.page.element(element) is None):
         raise Malformed(f"`{verb}` needs the id of an element on the page; [{element}] is not there.")
-    if verb in {"visit", "type", "select", "save_table", "answer"} and not data["text"].strip():
+    if verb in {"visit", "type", "select", "save_table", "download", "answer"} and not data["text"].strip():
         raise Malformed(f"`{verb}` needs `text`.")
-    return WebChoice(verb, element if verb in {"click", "type", "select"} else None, data["text"], data["enter"])
+    return WebChoice(verb, element if verb in {"click", "type", "select", "download"} else None, data["text"], data["enter"])

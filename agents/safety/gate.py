@@ -21,6 +21,7 @@ KINDS: dict[str, Effect] = {
     "web.back": Effect.READ,
     "web.read": Effect.READ,
     "web.save_table": Effect.WRITE,
+    "web.download": Effect.WRITE,
     "files.list": Effect.READ,
     "files.read": Effect.READ,
     "files.write": Effect.WRITE,
@@ -79,8 +80,10 @@ class Gate:
     def _web_refusal(self, action: Action) -> tuple[str, str] | None:
         if action.kind == "web.save_table":
             return path_refusal(action.target)
+        if action.kind == "web.download" and (refusal := path_refusal(str(action.arguments.get("text", "")))):
+            return refusal
         url = web_address(action)
-        if not url:
+        if not url and action.kind != "web.download":
             return None
         origin = Origin.of(url)
         if origin is None:

@@ -24,6 +24,7 @@ AGENT = "web"
 _URL = 2000
 _TEXT = 20_000  # characters typed at once
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+VERBS = ("visit", "click", "type", "select", "save_table", "download", "scroll", "back", "read", "answer")
 _USES = {
     "click": ("link", "button", "check", "radio"),
     "type": ("box",),
@@ -39,6 +40,7 @@ class Deed(BaseModel):
     locator: Locator | None = None
     text: str = ""
     enter: bool = False
+    url: str = ""
 
     @classmethod
     def of(cls, action: Action) -> "Deed":
@@ -49,6 +51,8 @@ class Deed(BaseModel):
             raise InvalidInput(f"`{action.kind}` is no action of the browser.", hint="Send it to its own member.")
         if verb in ("visit", "save_table"):
             arguments["text"] = action.target
+        elif verb == "download":
+            arguments["url"] = action.target
         return cls.model_validate({"verb": verb, **{k: v for k, v in arguments.items() if k in cls.model_fields}})
 
 
@@ -69,8 +73,10 @@ def to_action(choice: WebChoice, view: PageView | None, sites: list[Site]) -> Ac
         return _action(choice.verb, Effect.READ, view.url if view.status else "", page, choice.verb)
     if choice.verb == "save_table":
         return _save_table(choice.text.strip(), view)
+    if choice.verb == "download":
+        return _download(choice, view)
     if choice.verb not in _USES:
-        raise InvalidInput(f"`{choice.verb[:40]}` is nothing a browser does.", hint=f"Use one of: visit, {', '.join(_USES)}, scroll, back.")
+        raise InvalidInput(f"`{choice.verb[:40]}` is nothing a browser does.", hint=f"Use one of: {', '.join(VERBS)}.")
     element = _element(choice, view)
     arguments = {**page, "locator": Locator.of(view, element).model_dump(), "label": element.label}
     if choice.verb == "click":
@@ -165,9 +171,26 @@ def _option(text: str, element: Element) -> str:
 
 
 def _save_table(path: str, view: PageView) -> Action:
-    if not path or len(path) > 200 or any(ord(c) < 32 for c in path):
-        raise InvalidInput("The table needs a file name.", hint="Such as tickets.csv.")
+    _check_name(path)
     if not view.table:
         raise InvalidInput("There is no table on this page.", hint="Open the page that shows it.")
     arguments = {"page_url": view.url, "rows": len(view.table)}
     return _action("save_table", Effect.WRITE, path, arguments, f"save table {path}")
+
+
+def _download(choice: WebChoice, view: PageView) -> Action:
+    """The file that a link leads to, or, without an element, the page's own address: where a refused download has left the browser."""
+    path = choice.text.strip()
+    _check_name(path)
+    url = view.url
+    if choice.element is not None:
+        element = view.element(choice.element)
+        if element is None or element.kind != "link":
+            raise InvalidInput(f"[{choice.element}] is no link on the page.", hint="Use the number of a link.")
+        url = element.href
+    return _action("download", Effect.WRITE, url, {"page_url": view.url, "text": path}, f"download {url} as {path}")
+
+
+def _check_name(path: str) -> None:
+    if not path or len(path) > 200 or any(ord(c) < 32 for c in path):
+        raise InvalidInput("What is saved needs a file name.", hint="Such as tickets.csv.")

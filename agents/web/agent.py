@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agents.files.workspace import media_type
 from agents.journal import ArtifactSink
 from agents.member import Answer, Observation
 from agents.roles import Roles, WebChoice, WebView
@@ -30,14 +31,16 @@ _WISHES = "web_withheld"  # key in Block.scratch: what was tried as reading and 
 
 _WIDE = {"max_text": 80, "max_elements": 80, "max_tokens": 2500}  # excerpt for a large model; the compact default is excerpt's own
 
-WriteFile = Callable[[str, str, Permit, Action], Awaitable[Any] | Any]
+WriteFile = Callable[[str, str | bytes, Permit, Action], Awaitable[Any] | Any]
 
 
 class WebMember:
-    """See agents.member.Member. `write_file(path, text, permit, action)` puts a saved table into the workspace under its rules."""
+    """See agents.member.Member. `write_file(path, content, permit, action)` puts what is saved into the workspace under its rules."""
 
     name = "web"
-    description = "Opens the task's sites in a browser: reads pages, follows links, fills in forms, saves tables as CSV."
+    description = (
+        "Opens the task's sites in a browser: reads pages, follows links, fills in forms, saves tables as CSV and files behind links."
+    )
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class WebMember:
         self._share_origins(state)
         deed = Deed.of(action)
         await self.surface.open(state.memory.get(_MEMORY))
+        if deed.verb == "download":
+            return await self._download(deed, action, permit)
         view = None if deed.verb == "visit" else await self._look(state)
         if deed.verb == "save_table":
             return await self._save_table(deed, view, action, permit)
@@ -145,16 +150,23 @@ class WebMember:
     async def _save_table(self, deed: Deed, view: PageView | None, action: Action, permit: Permit) -> Observation:
         if view is None or view.url != deed.page_url or not view.table:
             raise ElementMissing(f"The page with the table, {deed.page_url}, is not open.", hint="Open it again.")
-        text = as_csv(view.table)
-        written = self.write_file(deed.text, text, permit, action)
-        if inspect.isawaitable(written):
-            await written
-        data = text.encode()
-        artifact = await self.artifacts.save(deed.text, "text/csv", data)
-        entry = {"artifact_id": artifact, "name": deed.text, "media_type": "text/csv", "size": len(data)}
+        saved = await self._keep(deed.text, as_csv(view.table), "text/csv", permit, action)
         cut = " The page was too large to read whole, rows may be missing." if view.truncated else ""
         text = f"Saved {len(view.table)} rows of {len(view.table[0])} columns as {deed.text}.{cut}"
-        return Observation(text, labels=[UNTRUSTED], url=view.url, artifacts=[entry])
+        return Observation(text, labels=[UNTRUSTED], url=view.url, artifacts=[saved])
+
+    async def _download(self, deed: Deed, action: Action, permit: Permit) -> Observation:
+        """The page stays where it is, so nothing of the browser's has to be remembered. Raises what Surface.fetch raises."""
+        data = await self.surface.fetch(deed.url)
+        saved = await self._keep(deed.text, data, media_type(deed.text, data), permit, action)
+        return Observation(f"Saved {len(data)} bytes of {shorten(deed.url, 200)} as {deed.text}.", labels=[UNTRUSTED], artifacts=[saved])
+
+    async def _keep(self, name: str, content: str | bytes, kind: str, permit: Permit, action: Action) -> dict[str, Any]:
+        written = self.write_file(name, content, permit, action)
+        if inspect.isawaitable(written):
+            await written
+        data = content.encode() if isinstance(content, str) else content
+        return {"artifact_id": await self.artifacts.save(name, kind, data), "name": name, "media_type": kind, "size": len(data)}
 
     async def _observe(self, action: Action, deed: Deed, view: PageView | None, block: Block) -> Observation:
         notes = self.surface.notes()

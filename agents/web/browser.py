@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+import httpx
 from playwright.async_api import BrowserContext, CDPSession, ElementHandle, Error, Page, Route, ViewportSize, WebSocketRoute
 from playwright.async_api import StorageState as PlaywrightState
 from playwright.async_api import TimeoutError as PlaywrightTimeout
@@ -12,6 +13,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from agents.web import storage
 from agents.web.chromium import Lease, lease_chromium
 from agents.web.egress import Egress
+from agents.web.fetch import fetch_file, trust
 from agents.web.locator import Locator
 from agents.web.screen.address import canonical
 from agents.web.screen.base import Element, PageView
@@ -46,6 +48,7 @@ from app.config import Settings
 from app.errors import BrowserUnavailable, ElementMissing, NavigationFailed
 
 _VIEWPORT = ViewportSize(width=1280, height=800)
+_LOCALE = "en-US"
 _ACT_MS = 3000  # an element that cannot be used by then is covered or never stops moving
 _SHOT_MS = 5000
 _SHOT_BYTES = 100_000
@@ -87,6 +90,7 @@ class Browser:
         self.settings, self.allowed, self.profiles = settings, allowed, profiles or []
         self._lease: Lease | None = None
         self._egress: Egress | None = None
+        self._proxy = ""
         self._context: BrowserContext | None = None
         self._tabs: Tabs | None = None
         self._parser: DomParser | None = None
@@ -136,13 +140,14 @@ class Browser:
     async def _open_context(self) -> None:
         assert self._lease is not None
         self._egress = Egress(self.allowed, self._turned_away.append, self._may_leave)
+        self._proxy = await self._egress.start()
         self._context = await self._lease.browser.new_context(
             storage_state=cast(PlaywrightState, self._state),
-            proxy={"server": await self._egress.start(), "bypass": "<-loopback>"},
+            proxy={"server": self._proxy, "bypass": "<-loopback>"},
             viewport=_VIEWPORT,
             service_workers="block",
             accept_downloads=False,
-            locale="en-US",
+            locale=_LOCALE,
         )
         self._context.on("close", self._on_close)
         await self._context.route("**/*", self._filter)
@@ -260,6 +265,28 @@ class Browser:
         self._turned_away.clear()
         self._unsaid = False
         return self._notes.drain()
+
+    @_typed
+    async def fetch(self, url: str) -> bytes:
+        """See Surface. It goes through the run's proxy, with the context's cookies and the browser's own name."""
+        self._ready()
+        context = self._context
+        assert context is not None and self._lease is not None
+        session = await self._lease.browser.new_browser_cdp_session()
+        name = (await session.send("Browser.getVersion"))["userAgent"]
+        await session.detach()
+
+        async def headers(place: str) -> dict[str, str]:
+            cookies = await context.cookies(place)
+            pairs = "; ".join(f"{c.get('name')}={c.get('value')}" for c in cookies)
+            return {"User-Agent": name, "Accept-Language": _LOCALE} | ({"Cookie": pairs} if pairs else {})
+
+        seconds, told = self.settings.page_timeout_s, len(self._turned_away)
+        try:
+            async with httpx.AsyncClient(proxy=self._proxy, verify=trust(), timeout=seconds, trust_env=False) as client:
+                return await fetch_file(client, canonical(url), self.allowed, headers, self._unreached)
+        finally:
+            del self._turned_away[told:]  # the error says it
 
     @_typed
     async def screenshot(self) -> bytes | None:

@@ -3,9 +3,7 @@ and notes on pages that need no script; it makes training data and bench runs. W
 """
 
 import html
-import ssl
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import httpx
@@ -13,6 +11,7 @@ import lxml.html
 
 from agents.web import forms, storage
 from agents.web.cookies import fill_jar, read_jar
+from agents.web.fetch import fetch_file, trust
 from agents.web.locator import Locator
 from agents.web.screen.address import absolute, canonical
 from agents.web.screen.base import Element, PageView
@@ -45,12 +44,6 @@ from app.errors import BrowserUnavailable, ElementMissing
 _HOPS = 20
 _HEADERS = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Accept-Language": "en-US"}
 _PAGES = ("text/html", "application/xhtml+xml")
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """The certificates to trust, read once: that takes longer than a page."""
-    return httpx.create_ssl_context()
 
 
 @dataclass
@@ -96,7 +89,7 @@ class StaticSurface:
         self._storage = kept.storage
         self._client = httpx.AsyncClient(
             transport=self.transport,
-            verify=_trust(),
+            verify=trust(),
             timeout=self.settings.page_timeout_s,
             headers=_HEADERS,
             trust_env=False,
@@ -131,6 +124,14 @@ class StaticSurface:
     def notes(self) -> list[str]:
         """See Surface."""
         return self._notes.drain()
+
+    async def fetch(self, url: str) -> bytes:
+        """See Surface."""
+
+        async def headers(_: str) -> dict[str, str]:
+            return {}  # the client has the cookies
+
+        return await fetch_file(self._opened(), canonical(url), self.allowed, headers)
 
     async def screenshot(self) -> bytes | None:
         """Nothing to see here."""
@@ -324,20 +325,24 @@ class StaticSurface:
         return ""
 
     async def _fetch(self, method: str, url: str, sent: forms.Submission | None) -> httpx.Response:
-        if self._client is None:
-            raise BrowserUnavailable("The browser is not open.", hint="Open it first.")
+        client = self._opened()
         headers = {}
         referrer = self._past[-1].url.partition("#")[0] if self._past else ""
         if referrer:
             headers["Referer"] = referrer if origin(referrer) == origin(url) else f"{origin(referrer)}/"
         place = url.partition("#")[0]
         if method == "GET" or sent is None:
-            return await self._client.request(method, place, headers=headers)
+            return await client.request(method, place, headers=headers)
         headers["Origin"] = origin(referrer)
         if sent.multipart:
-            return await self._client.request(method, place, headers=headers, files=[(n, (None, v)) for n, v in sent.fields])
+            return await client.request(method, place, headers=headers, files=[(n, (None, v)) for n, v in sent.fields])
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return await self._client.request(method, place, headers=headers, content=forms.query_of(sent.fields).encode())
+        return await client.request(method, place, headers=headers, content=forms.query_of(sent.fields).encode())
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise BrowserUnavailable("The browser is not open.", hint="Open it first.")
+        return self._client
 
     def _arrive(self, url: str, response: httpx.Response, replaces: bool) -> str:
         if response.status_code in (204, 205):

@@ -64,6 +64,10 @@ class Surface(Protocol):
 
     async def back(self) -> None: ...
 
+    async def fetch(self, url: str) -> bytes:
+        """The file at an address, as this session would be given it; the page stays as it is. Raises what fetch.fetch_file raises."""
+        ...
+
     async def screenshot(self) -> bytes | None:
         """JPEG of at most 100 KB, None where there is nothing to see."""
         ...

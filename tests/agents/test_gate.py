@@ -83,6 +83,24 @@ def test_paths_outside_the_workspace_are_refused(path):
         assert gate().judge(act(kind, path, effect)).rule == "outside-workspace"
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "rule"),
+    [
+        ("http://127.0.0.1:9001/a.csv", "a.csv", "granted"),
+        ("http://127.0.0.1:9001/a.csv", "../a.csv", "outside-workspace"),
+        ("http://127.0.0.1:9001/a.csv", "", "outside-workspace"),
+        ("http://127.0.0.1:8710/v1/runs", "a.csv", "own-ports"),
+        ("http://10.0.0.1/a.csv", "a.csv", "private-address"),
+        ("file:///etc/passwd", "a.csv", "scheme"),
+        ("", "a.csv", "scheme"),
+        ("http://8.8.8.8/a.csv", "a.csv", "new-site"),
+    ],
+)
+def test_a_download_answers_for_its_address_and_its_path(target, path, rule):
+    assert gate(Policy.ALLOW_LISTED).judge(act("web.download", target, Effect.WRITE, text=path)).rule == rule
+    assert gate().judge(act("web.download", target, Effect.READ, text=path)).rule == "effect-understated"
+
+
 def test_the_three_policies():
     read, write, run = act("files.read", "a.txt"), act("files.write", "a.txt", Effect.WRITE), act("code.run", "python", Effect.EXEC)
     verdicts = {p: [gate(p).judge(a).verdict.value for a in (read, write, run)] for p in Policy}

@@ -77,6 +77,7 @@ _VERBS = {
     "web.back": "Go back",
     "web.read": "Read the page",
     "web.save_table": "Save a table as a file",
+    "web.download": "Save a file of a site",
     "files.list": "List files",
     "files.read": "Read a file",
     "files.write": "Write a file",

@@ -94,6 +94,9 @@ def test_what_is_neither_site_nor_address_is_no_action(text):
         (WebChoice("select", named(VIEW, "select", "Colour").id, "Blue"), "no option"),
         (WebChoice("type", named(VIEW, "box", "Free").id, "x" * 30_000), "too many"),
         (WebChoice("save_table", text=""), "file name"),
+        (WebChoice("download", named(VIEW, "link", "Next").id), "file name"),
+        (WebChoice("download", named(VIEW, "button", "Find").id, "a.pdf"), "no link"),
+        (WebChoice("download", 99, "a.pdf"), "no link"),
         (WebChoice("hover", named(VIEW, "link", "Next").id), "nothing a browser does"),
     ],
 )
@@ -103,7 +106,7 @@ def test_a_choice_that_means_nothing_is_refused_with_a_reason(choice, message):
 
 
 def test_without_a_page_one_can_only_visit():
-    for verb in ("click", "type", "select", "scroll", "back", "read", "save_table"):
+    for verb in ("click", "type", "select", "scroll", "back", "read", "save_table", "download"):
         with pytest.raises(InvalidInput, match="No page is open"):
             to_action(WebChoice(verb, 1, "x"), None, SITES)
 
@@ -116,6 +119,14 @@ def test_a_page_without_a_table_cannot_be_saved():
 @pytest.mark.parametrize(("text", "option"), [("Green", "Green"), ("green", "Green"), ("dark", "Dark red"), ("red", "Red")])
 def test_an_option_is_found_exactly_or_if_only_one_can_be_meant(text, option):
     assert choose("select", "select", "Colour", text).arguments["text"] == option
+
+
+def test_a_download_is_of_a_link_or_of_the_page_and_reads_back():
+    link = named(VIEW, "link", "Next")
+    action = to_action(WebChoice("download", link.id, " out/a.pdf "), VIEW, SITES)
+    assert (action.kind, action.effect, action.target) == ("web.download", Effect.WRITE, link.href)
+    assert (Deed.of(action).url, Deed.of(action).text) == (link.href, "out/a.pdf")
+    assert to_action(WebChoice("download", text="a.pdf"), VIEW, SITES).target == URL
 
 
 def test_leaving_a_page_that_never_loaded_is_no_matter_of_its_address():

@@ -22,7 +22,7 @@ from agents.web.agent import MAX_ACTIONS, UNTRUSTED, WebMember
 from agents.web.browser import Browser
 from agents.web.static_surface import StaticSurface
 from agents.web.surface import WITHHELD
-from app.errors import ElementMissing, PermitMissing, WorkspaceError
+from app.errors import ElementMissing, NavigationFailed, PermitMissing, TooLarge, WorkspaceError
 from app.schemas import Effect, Policy, Site, Verdict
 from tests.agents.web.local_site import LocalSite, Reply
 
@@ -47,12 +47,12 @@ class Script:
         assert role == "web"
         self.views.append(view)
         verb, *rest = self.choices.pop(0)
-        if verb in ("click", "type", "select"):
+        if verb in ("click", "type", "select", "download") and rest[0]:
             label, *text = rest
             elements = view.page.elements if view.page else []
             number = next((e.id for e in elements if e.label.startswith(label)), 999)
             return WebChoice(verb, number, *text)
-        return WebChoice(verb, text=rest[0] if rest else "")
+        return WebChoice(verb, text=rest[-1] if rest else "")
 
 
 class Desk:
@@ -181,6 +181,70 @@ async def test_a_table_is_saved_under_the_workspaces_rules(desk):
     assert seen.artifacts[0]["artifact_id"] in desk.journal.artifacts
     with pytest.raises(WorkspaceError):
         await desk.perform(await desk.propose(script))
+
+
+BINARY = Reply(b"%PDF\0\1", headers={"Content-Type": "application/pdf", "Content-Disposition": "attachment"})
+FILES = {
+    "/": "<title>Files</title><a href=/go>Report</a> <a href=/gone>Gone</a> <a href=/away>Away</a> <a href=/big>Big</a> <a href=/slow>Slow</a>",
+    "/go": Reply(status=302, headers={"Location": "/report.pdf", "Set-Cookie": "hop=1"}),
+    "/report.pdf": BINARY,
+    "/gone": Reply("no", 404),
+    "/away": Reply(status=302, headers={"Location": "http://127.0.0.1:1/x"}),
+    "/big": Reply(b"x" * 5000),
+    "/slow": Reply("x" * 5000, stall=True),
+}
+
+
+async def test_a_file_behind_a_link_is_saved_and_the_page_stays(desk):
+    desk, script = desk(FILES), Script(("visit", "shop"), ("download", "link Report", "out/report.pdf"), ("visit", ""), ("answer", "done"))
+    await desk.perform(await desk.propose(script))
+    action = await desk.propose(script)
+    seen = await desk.perform(action)
+    assert desk.space.content("out/report.pdf", 100) == BINARY.body
+    assert seen.text == f"Saved 6 bytes of {desk.sites[0].url}/go as out/report.pdf."
+    assert seen.artifacts[0] | {"artifact_id": ""} == {
+        "artifact_id": "",
+        "name": "out/report.pdf",
+        "media_type": "application/pdf",
+        "size": 6,
+    }
+    script.choices[0] = ("visit", desk.sites[0].url + "/report.pdf")
+    seen = await desk.perform(await desk.propose(script))
+    assert "Download of `report.pdf` refused." in seen.text
+    await desk.perform(await desk.propose(Script(("download", "", "again.pdf"))))  # what the refused visit left the browser at
+    assert desk.space.content("again.pdf", 100) == BINARY.body
+    with pytest.raises(PermitMissing):
+        await desk.member.perform(desk.state, desk.block, action, issue(action.model_copy(update={"arguments": {"text": "x"}})))
+
+
+@pytest.mark.parametrize(
+    ("link", "error", "message"),
+    [
+        ("Gone", NavigationFailed, "answered 404"),
+        ("Away", NavigationFailed, "Blocked: http://127.0.0.1:1 is not among"),
+        ("Big", TooLarge, "more than"),
+        ("Slow", NavigationFailed, "did not answer within"),
+    ],
+)
+async def test_a_file_that_cannot_be_had_is_a_typed_error_and_writes_nothing(desk, settings, monkeypatch, link, error, message):
+    monkeypatch.setattr("agents.web.fetch.MAX_BYTES", 4000)
+    settings.page_timeout_s = 1.5
+    desk, script = desk(FILES), Script(("visit", "shop"), ("download", f"link {link}", "x.bin"))
+    await desk.perform(await desk.propose(script))
+    with pytest.raises(error, match=message):
+        await desk.perform(await desk.propose(script))
+    assert desk.space.names() == []
+
+
+async def test_a_download_has_the_sessions_cookies(desk):
+    pages = {
+        "/": Reply("<title>Files</title><a href=/own.csv>Own</a>", headers={"Set-Cookie": "session=abc; HttpOnly"}),
+        "/own.csv": lambda asked: Reply(asked.headers.get("Cookie", "nobody"), headers={"Content-Type": "application/octet-stream"}),
+    }
+    desk, script = desk(pages), Script(("visit", "shop"), ("download", "link Own", "own.csv"))
+    await desk.perform(await desk.propose(script))
+    await desk.perform(await desk.propose(script))
+    assert desk.space.read("own.csv") == "session=abc"
 
 
 async def test_the_same_action_on_an_unchanged_page_ends_the_block(desk):

@@ -280,6 +280,8 @@ async def test_a_public_name_that_leads_to_a_private_address_is_blocked_and_repo
         view = await browser.read()
         assert (view.url, view.status, view.problem) == (f"{place}/x", 0, f"Blocked: {place} leads to a private address.")
         assert browser.notes() == [f"Blocked: {place} leads to a private address."]
+        with pytest.raises(NavigationFailed, match="leads to a private address"):
+            await browser.fetch(f"{place}/x")
     assert site.paths() == ["/"]
 
 
