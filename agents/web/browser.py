@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import httpx
-from playwright.async_api import BrowserContext, CDPSession, ElementHandle, Error, Page, Route, ViewportSize, WebSocketRoute
+from playwright.async_api import BrowserContext, ElementHandle, Error, Page, ViewportSize
 from playwright.async_api import StorageState as PlaywrightState
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
@@ -15,6 +15,7 @@ from agents.web.chromium import Lease, lease_chromium
 from agents.web.egress import Egress
 from agents.web.fetch import fetch_file, trust
 from agents.web.locator import Locator
+from agents.web.outgoing import Outgoing, quietly
 from agents.web.screen.address import canonical
 from agents.web.screen.base import Element, PageView
 from agents.web.screen.control import PASSWORD
@@ -22,11 +23,7 @@ from agents.web.screen.dom import DomParser
 from agents.web.surface import (
     BLANK,
     INCOMPLETE_FORM,
-    LEFT_OVER,
-    NO_SOCKET,
     NO_WAY_BACK,
-    SAFE_METHODS,
-    WITHHELD,
     Allowed,
     Input,
     Memory,
@@ -54,7 +51,6 @@ _SHOT_MS = 5000
 _SHOT_BYTES = 100_000
 _SHOT_QUALITIES = (60, 40, 20, 5)
 _TRIES = 3  # readings of a page that moves on while it is read
-_KEPT_ALIVE = [{"urlPattern": "*", "resourceType": kind} for kind in ("Ping", "XHR", "Fetch")]  # what may outlive its page
 _REFUSED_BY_FORM = "(node) => !!node.form && !node.form.noValidate && !node.formNoValidate && node.form.matches(':invalid')"
 
 Step = TypeVar("Step", bound=Callable[..., Awaitable[Any]])
@@ -75,16 +71,13 @@ def _typed(step: Step) -> Step:
             hint = "What was under way may or may not have happened: look before doing it again."
             raise NavigationFailed(f"The browser broke down: {_first_line(error)}", hint=hint) from error
         finally:
-            self._writing = False
+            self._outgoing.end()
 
     return cast(Step, typed)
 
 
 class Browser:
-    """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions.
-
-    Web sockets are never opened: nothing tells whether what goes over them reads or writes.
-    """
+    """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions."""
 
     def __init__(self, settings: Settings, allowed: Allowed, profiles: list[str] | None = None) -> None:
         self.settings, self.allowed, self.profiles = settings, allowed, profiles or []
@@ -97,18 +90,16 @@ class Browser:
         self._failed: PageView | None = None  # shown instead of the page until the next step
         self._problem = ""
         self._broken = False
-        self._writing = False  # the step under way may change something
-        self._wrote = False  # the last step that began might
-        self._using = False  # ... and uses an element
-        self.withheld = False
-        self._form_withheld = False  # ... and it would have loaded a page
-        self._unsaid = False  # ... and no note has told so yet
-        self._permitted: set[str] = set()  # addresses to which the last step that began has sent something
-        self._turned_away: list[str] = []  # addresses, since the last notes
         self._storage = ""
         self._state: storage.StorageState = {}
         self._inputs: list[Input] = []
         self._notes = Notes()
+        self._outgoing = Outgoing(allowed, self._notes)
+
+    @property
+    def withheld(self) -> bool:
+        """See Surface."""
+        return self._outgoing.withheld
 
     # Opening and closing
 
@@ -139,7 +130,7 @@ class Browser:
 
     async def _open_context(self) -> None:
         assert self._lease is not None
-        self._egress = Egress(self.allowed, self._turned_away.append, self._may_leave)
+        self._egress = Egress(self.allowed, self._outgoing.turned_away.append, self._outgoing.may_leave)
         self._proxy = await self._egress.start()
         self._context = await self._lease.browser.new_context(
             storage_state=cast(PlaywrightState, self._state),
@@ -150,11 +141,9 @@ class Browser:
             locale=_LOCALE,
         )
         self._context.on("close", self._on_close)
-        await self._context.route("**/*", self._filter)
-        await self._context.route_web_socket("**/*", self._refuse_socket)
-        self._tabs = tabs = Tabs(self._context, self._notes, self._inputs.clear)
-        self._context.on("page", lambda page: tabs.run(self._watch(page, tabs)))
-        await tabs.current()
+        self._tabs = Tabs(self._context, self._notes, self._inputs.clear)
+        await self._outgoing.watch(self._context, self._tabs)
+        await self._tabs.current()
 
     async def close(self) -> None:
         """See Surface. The last browser of a process takes Chromium with it."""
@@ -163,7 +152,7 @@ class Browser:
         lease, self._lease = self._lease, None
         self._tabs = self._parser = self._failed = None
         if context is not None:
-            await _quietly(context.close())
+            await quietly(context.close())
         if egress is not None:
             await egress.close()
         if lease is not None:
@@ -171,64 +160,6 @@ class Browser:
 
     def _on_close(self, context: BrowserContext) -> None:
         self._broken = self._broken or context is self._context
-
-    async def _filter(self, route: Route) -> None:
-        """First filter: what is not among the task's sites, or would write in a step that reads, is never sent. The page stays as it is."""
-        request = route.request
-        aside = request.resource_type == "ping"
-        if not self.allowed(request.url):
-            self._turned_away.append(request.url)
-        elif self._may_send(request.method, aside):
-            if request.method not in SAFE_METHODS:
-                self._permitted.add(canonical(request.url).partition("#")[0])
-                if self._tabs is not None and not aside:
-                    self._tabs.sending.add(request)
-            await _quietly(route.continue_())
-            return
-        else:
-            self._form_withheld = self._form_withheld or request.is_navigation_request()
-        await _quietly(route.abort("aborted"))
-
-    def _may_send(self, method: str, aside: bool = False) -> bool:
-        """Whether the step under way permits a request. What pages send aside as they come and go (beacons, with no answer to wait for) is
-        dropped without a word, unless it may be what an element is for."""
-        if method in SAFE_METHODS or self._writing:
-            return True
-        if self._using or not aside:
-            self.withheld = self._unsaid = True
-        return False
-
-    def _may_leave(self, method: str, url: str) -> bool:
-        """The same question at the way out: a step may be over by the time that what it sent arrives there."""
-        return url in self._permitted or self._may_send(method, aside=True)
-
-    async def _watch(self, page: Page, tabs: Tabs) -> None:
-        """What a page sends as it is left has no number in Chromium's network log, and Playwright lets it pass unseen. Judge it a level below."""
-        session = await page.context.new_cdp_session(page)
-        session.on("Fetch.requestPaused", lambda event: tabs.run(self._judge(session, event)))
-        await session.send("Fetch.enable", {"patterns": _KEPT_ALIVE})
-
-    async def _judge(self, session: CDPSession, event: dict[str, Any]) -> None:
-        paused = {"requestId": event["requestId"]}
-        if "networkId" in event or self._may_send(event["request"]["method"], aside=True):
-            await session.send("Fetch.continueRequest", paused)
-        else:
-            await session.send("Fetch.failRequest", {**paused, "errorReason": "Aborted"})
-
-    async def _refuse_socket(self, socket: WebSocketRoute) -> None:
-        url = socket.url.replace("ws", "http", 1)
-        if self.allowed(url):
-            self._notes.add(NO_SOCKET)
-        else:
-            self._turned_away.append(url)
-            if self._tabs is not None:
-                self._tabs.origins.add(origin(url))
-        await _quietly(socket.close())
-
-    def _blocked(self) -> list[str]:
-        """Addresses turned away that a page asked for; the browser's own attempts (form descriptions, say) are nobody's concern."""
-        asked = self._tabs.origins if self._tabs is not None else set()
-        return [url for url in self._turned_away if origin(url) in asked or not url.startswith("http")]
 
     # Reading
 
@@ -258,12 +189,9 @@ class Browser:
 
     def notes(self) -> list[str]:
         """See Surface."""
-        for url in self._blocked():
+        for url in self._outgoing.blocked():
             self._notes.add(self._turned(url))
-        if self._unsaid:
-            self._notes.add(LEFT_OVER if self._wrote else WITHHELD)
-        self._turned_away.clear()
-        self._unsaid = False
+        self._outgoing.tell()
         return self._notes.drain()
 
     @_typed
@@ -281,12 +209,12 @@ class Browser:
             pairs = "; ".join(f"{c.get('name')}={c.get('value')}" for c in cookies)
             return {"User-Agent": name, "Accept-Language": _LOCALE} | ({"Cookie": pairs} if pairs else {})
 
-        seconds, told = self.settings.page_timeout_s, len(self._turned_away)
+        seconds, told = self.settings.page_timeout_s, len(self._outgoing.turned_away)
         try:
             async with httpx.AsyncClient(proxy=self._proxy, verify=trust(), timeout=seconds, trust_env=False) as client:
                 return await fetch_file(client, canonical(url), self.allowed, headers, self._unreached)
         finally:
-            del self._turned_away[told:]  # the error says it
+            del self._outgoing.turned_away[told:]  # the error says it
 
     @_typed
     async def screenshot(self) -> bytes | None:
@@ -345,9 +273,9 @@ class Browser:
             await self._stop(page.url)
             return
         except Error as error:
-            if self._form_withheld:
+            if self._outgoing.form_withheld:
                 # The page before was the answer to a form, and going back would send that again: ask for its address instead.
-                self._unsaid = False
+                self._outgoing.forgive()
                 await self.visit(past[-2])
             else:
                 self._fail(self._why(page.url, error), page.url)
@@ -358,7 +286,7 @@ class Browser:
     async def scroll(self) -> None:
         """See Surface: one window's height down."""
         page = await self._begin().current()
-        await _quietly(page.mouse.wheel(0, _VIEWPORT["height"] - 100))
+        await quietly(page.mouse.wheel(0, _VIEWPORT["height"] - 100))
         await self._rest()
 
     # Using elements
@@ -377,7 +305,7 @@ class Browser:
             self._remember(element, "" if element.kind == "check" and element.value else "on")
         if element.submits or (element.kind == "link" and not same_document(element.href, page.url)):
             await tabs.headstart()
-        if element.submits and not tabs.started and await _quietly(handle.evaluate(_REFUSED_BY_FORM)):
+        if element.submits and not tabs.started and await quietly(handle.evaluate(_REFUSED_BY_FORM)):
             self._notes.add(INCOMPLETE_FORM)
         await self._rest()
 
@@ -387,13 +315,13 @@ class Browser:
         element, handle = await self._element(number)
         tabs = self._begin(write, using=True)
         await self._act(element, lambda: handle.fill(text, timeout=_ACT_MS))
-        if element.value != PASSWORD and not await _quietly(handle.evaluate("(node) => node.type === 'password'")):
+        if element.value != PASSWORD and not await quietly(handle.evaluate("(node) => node.type === 'password'")):
             self._remember(element, text)
         if enter:
             await self._act(element, lambda: handle.press("Enter", timeout=_ACT_MS, no_wait_after=True))
             if element.form_action:
                 await tabs.headstart()
-                if not tabs.started and await _quietly(handle.evaluate(_REFUSED_BY_FORM)):
+                if not tabs.started and await quietly(handle.evaluate(_REFUSED_BY_FORM)):
                     self._notes.add(INCOMPLETE_FORM)
         await self._rest()
 
@@ -444,7 +372,7 @@ class Browser:
         if self._context is None or self._tabs is None:
             return {}
         url = self._failed.url if self._failed is not None else (await self._tabs.current()).url
-        state: Any = await _quietly(self._context.storage_state())
+        state: Any = await quietly(self._context.storage_state())
         if state is not None and state != self._state:
             self._storage = self._storage or storage.new_session()
             storage.save_session(self.settings, self._storage, state)
@@ -470,9 +398,7 @@ class Browser:
         tabs = self._ready()
         tabs.begin()
         self._failed, self._problem = None, ""
-        self._writing, self._wrote, self._using, self.withheld, self._form_withheld = write, write, using, False, False
-        self._unsaid = self._unsaid and not write
-        self._permitted.clear()
+        self._outgoing.begin(write, using)
         return tabs
 
     async def _rest(self) -> None:
@@ -485,7 +411,7 @@ class Browser:
             await self._stop(tabs.loading)
         elif ended == Rest.LATE:
             self._problem = unfinished(page.url)
-        if tabs.aborted and not self.withheld and not self._blocked():
+        if tabs.aborted and not self.withheld and not self._outgoing.blocked():
             await tabs.download()
         await tabs.settle_popups()
 
@@ -497,7 +423,7 @@ class Browser:
     async def _give_up(self, page: Page) -> PageView:
         """Leave a page whose scripts never end."""
         url = page.url
-        await _quietly(page.close())
+        await quietly(page.close())
         return self._fail(slow(url, self.settings.page_timeout_s), url)
 
     def _fail(self, problem: str, url: str) -> PageView:
@@ -509,7 +435,7 @@ class Browser:
             return download(url)
         if "ERR_ABORTED" not in error.message:
             return self._unreached(url)
-        turned_away = self._blocked()
+        turned_away = self._outgoing.blocked()
         return self._turned(turned_away[-1]) if turned_away else empty(url)
 
     def _turned(self, url: str) -> str:
@@ -528,14 +454,6 @@ async def _tick(handle: ElementHandle) -> None:
         await handle.click(timeout=_ACT_MS / 3, no_wait_after=True)
     except PlaywrightTimeout:  # the box itself is often invisible behind its drawing
         await handle.dispatch_event("click")
-
-
-async def _quietly(awaitable: Awaitable[Any]) -> Any:
-    """The result, or None when the page, context or browser it belongs to is gone."""
-    try:
-        return await awaitable
-    except Error:
-        return None
 
 
 def _first_line(error: Error) -> str:

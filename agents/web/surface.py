@@ -44,7 +44,8 @@ class Surface(Protocol):
     such requests pass, until it has come to rest. `withheld` says that since the last step began the page wanted more than it was allowed.
     """
 
-    withheld: bool
+    @property
+    def withheld(self) -> bool: ...
 
     async def open(self, memory: dict[str, Any] | None = None) -> bool:
         """Make ready; with a memory, return to its page and fill its inputs in again. False when it was open already and stays as it is."""
