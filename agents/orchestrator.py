@@ -55,10 +55,12 @@ class Orchestrator:
         self.count = count
         self.limits = limits or Limits()
         self.speakers = {name: m.description for name, m in members.items() if name != "executor"}
+        self._spent: list[NewEvent] = []  # what a turn that has to be taken again has cost already
 
     async def turn(self, state: TeamState, inbox: Inbox | None = None) -> TurnResult:
         """Take one turn. `state` is not changed. Raises only retryable KeepsakeErrors (model down); all else becomes part of the run."""
         turn = _Turn(state.fork())
+        turn.events, self._spent = self._spent, []
         self.gate.allows_request.recall(turn.state.memory)  # what a person opened before this process or segment began
         self._read_inbox(turn, inbox or Inbox())
         if turn.state.outcome is None and turn.state.waiting is None:
@@ -67,6 +69,7 @@ class Orchestrator:
             except KeepsakeError as error:
                 turn.events += self.roles.drain()
                 if error.retryable:
+                    self._spent = [e for e in turn.events if e.type == EventType.MODEL_CALL]
                     raise
                 turn.say(EventType.ERROR, **error.as_payload())
                 turn.end(Outcome(status="failed", error=error.as_payload()))

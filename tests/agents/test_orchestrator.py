@@ -7,11 +7,12 @@ import pytest
 from agents.journal import MemoryJournal
 from agents.member import Answer, Observation
 from agents.orchestrator import Limits
+from agents.roles import View
 from agents.safety.permit import Permit
 from agents.state import Block, Decision, Inbox, PlanStep, TeamState
 from agents.team import MementoTeam
 from app.errors import BrowserUnavailable, ElementMissing, KeepsakeError, ModelOutputInvalid, ModelTimeout, StorageError
-from app.events import EventType
+from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Policy, Site, TaskCreate
 from tests.agents.scripted import Hand, ScriptedRoles
 
@@ -243,6 +244,31 @@ async def test_a_dead_model_raises_a_retryable_error_and_leaves_the_state_alone(
     with pytest.raises(ModelTimeout):
         await crew.turn(state)
     assert state.model_dump_json() == before
+
+
+async def test_what_a_broken_turn_has_cost_is_told_by_the_next():
+    class Metered(ScriptedRoles):
+        """Every answer costs one call."""
+
+        calls = 0
+
+        async def ask(self, role: str, view: View):
+            answer = await super().ask(role, view)
+            self.calls += 1
+            return answer
+
+        def drain(self) -> list[NewEvent]:
+            calls, self.calls = self.calls, 0
+            return [NewEvent(type=EventType.MODEL_CALL)] * calls
+
+    crew = team(Metered(facts=[FACTS], plan=[ModelTimeout("no answer"), PLAN]))
+    state = crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    with pytest.raises(ModelTimeout):
+        await crew.turn(state)  # the facts were paid for
+    for paid in (3, 0):
+        result = await crew.turn(state)
+        assert kinds(result.events).count(EventType.MODEL_CALL) == paid
+        state = result.state
 
 
 async def test_memento_token_account_grows_far_slower_than_the_full_context():
