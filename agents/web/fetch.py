@@ -46,7 +46,7 @@ async def _follow(client: httpx.AsyncClient, url: str, allowed: Allowed, headers
             raise NavigationFailed(blocked(url), hint="Only the task's sites can be reached.")
         try:
             # Unpacked as it comes, a small answer could become a large one.
-            sent = {**await headers(url), "Accept": "*/*", "Accept-Encoding": "identity"}
+            sent = httpx.Headers({**await headers(url), "Accept": "*/*", "Accept-Encoding": "identity"}, encoding="utf-8")
             async with client.stream("GET", url.partition("#")[0], headers=sent) as response:
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     url = absolute(url, response.headers["location"])

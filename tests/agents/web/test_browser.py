@@ -301,6 +301,16 @@ async def test_downloads_are_refused(opened):
     assert (await browser.read()).problem == "Download of `file.bin` refused."
 
 
+async def test_a_file_is_fetched_with_cookies_in_any_script(opened):
+    pages = {
+        "/": "<script>document.cookie = 'name=Zoë'</script>",
+        "/file": lambda asked: Reply(asked.headers.get("Cookie", ""), headers={"Content-Type": "application/octet-stream"}),
+    }
+    browser, site = await opened(pages)
+    await browser.read()
+    assert (await browser.fetch(f"{site.url}/file")).decode().encode("latin-1").decode() == "name=Zoë"
+
+
 async def test_service_workers_cannot_settle(opened):
     script = Reply("", headers={"Content-Type": "text/javascript"})
     browser, site = await opened({"/": "<script>navigator.serviceWorker.register('/sw.js')</script>", "/sw.js": script})
