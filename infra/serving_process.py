@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from app.config import Settings
 from app.errors import Conflict, ModelTimeout, ModelUnavailable
 from infra.serving_env import ensure_serving_env
-from infra.weights.served import Variant, build_served, served_name
+from infra.weights.served import Variant, build_served, served_name, server_options
 
 READY_S = 600.0  # two busy cores took 121 s, a first compilation takes minutes
 STOP_S = 15.0
@@ -79,7 +79,8 @@ def start(settings: Settings, variant: Variant = "production", port: int | None 
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     log = settings.log_dir / f"model-{variant}.log"
     name = served_name(settings, variant)
-    command = [str(python), "-m", "keepsake_vllm.launch", "--model", str(weights), "--name", name, "--port", str(port), *extra]
+    options = [*server_options(settings, variant), *extra]
+    command = [str(python), "-m", "keepsake_vllm.launch", "--model", str(weights), "--name", name, "--port", str(port), *options]
     with log.open("w") as stream:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=settings.home, start_new_session=True

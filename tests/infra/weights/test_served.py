@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from app.config import Settings
-from app.errors import SetupError
-from infra.weights import served
-from infra.weights.manifest import WEIGHTS, write_manifest
-from infra.weights.served import build_served, served_name, weights_ready
+from app.errors import NotFound, SetupError
+from infra.weights import program, served
+from infra.weights.manifest import WEIGHTS, tokenizer_hash, write_manifest
+from infra.weights.served import build_served, served_name, server_options, weights_ready
 from tests.infra.weights.tensors import tiny_llama, write
 from tests.infra.weights.test_shipped import entry
 
@@ -20,16 +20,18 @@ def settings(tmp_path, monkeypatch):
     base = settings.weights_dir / "base"
     base.mkdir(parents=True)
     write(base / WEIGHTS, tiny_llama(1))
-    monkeypatch.setattr(served, "WEIGHTS_SHA256", write_manifest(base, "tiny", {}).weights)
+    manifest = write_manifest(base, "tiny", {})
+    monkeypatch.setattr(served, "WEIGHTS_SHA256", manifest.weights)
+    monkeypatch.setattr(served, "TOKENIZER_SHA256", tokenizer_hash(manifest))
     monkeypatch.setattr(served, "newest_production", lambda: None)
-    monkeypatch.setattr(served, "ensure_serving_env", lambda settings: pytest.fail("built the environment"))
+    monkeypatch.setattr(program, "ensure_serving_env", lambda settings: pytest.fail("built the environment"))
     return settings
 
 
-def stand_in(tmp_path, program):
-    """An interpreter that runs `program` whatever it is asked to run."""
+def stand_in(tmp_path, code):
+    """An interpreter that runs `code` whatever it is asked to run."""
     path = tmp_path / "python"
-    path.write_text(f"#!{sys.executable}\nimport sys\n{program}\n")
+    path.write_text(f"#!{sys.executable}\nimport sys\n{code}\n")
     path.chmod(0o755)
     return path
 
@@ -54,7 +56,7 @@ def test_a_delta_is_applied_once_and_older_ones_make_room(settings, tmp_path, mo
     monkeypatch.setattr(served, "newest_production", lambda: delta)
     monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
     (settings.weights_dir / "served" / "old-000000000000").mkdir(parents=True)
-    program = f"""
+    code = f"""
 from pathlib import Path
 from infra.weights.manifest import Manifest
 asked = dict(zip(sys.argv[4::2], sys.argv[5::2]))
@@ -66,20 +68,28 @@ manifest = Manifest(name="first-team", weights="{delta.rebuilt}", tensors={{}}, 
 (out / "manifest.json").write_text(manifest.model_dump_json())
 """
     assert not weights_ready(settings)
-    directory = build_served(settings, python=stand_in(tmp_path, program))
+    directory = build_served(settings, python=stand_in(tmp_path, code))
     assert directory.name == f"first-team-{delta.rebuilt[:12]}"
     assert [path.name for path in directory.parent.iterdir()] == [directory.name]
     assert weights_ready(settings)
     assert build_served(settings) == directory  # with no interpreter at all: nothing is built
 
 
+def test_weights_with_the_tokenizer_of_another_version_are_not_ready(settings):
+    base = settings.weights_dir / "base"
+    (base / "tokenizer.json").write_text("{}")
+    write_manifest(base, "tiny", {})
+    assert not weights_ready(settings, "base")
+    assert not weights_ready(settings)
+
+
 def test_the_error_of_the_program_with_torch_comes_back_typed(settings, tmp_path, monkeypatch):
     delta = entry(tmp_path, "first-team")
     monkeypatch.setattr(served, "newest_production", lambda: delta)
     monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
-    program = 'sys.stderr.write("error: wrong base: abc\\nhint: build it again\\n"); sys.exit(1)'
+    code = 'sys.stderr.write("error: wrong base: abc\\nhint: build it again\\n"); sys.exit(1)'
     with pytest.raises(SetupError, match="wrong base: abc") as error:
-        build_served(settings, python=stand_in(tmp_path, program))
+        build_served(settings, python=stand_in(tmp_path, code))
     assert error.value.hint == "build it again"
 
 
@@ -89,3 +99,25 @@ def test_a_program_that_dies_without_a_word_of_ours_is_named(settings, tmp_path,
     monkeypatch.setattr(type(delta), "path", lambda self: tmp_path / self.file)
     with pytest.raises(SetupError, match=r"infra\.weights\.delta failed: MemoryError"):
         build_served(settings, python=stand_in(tmp_path, "raise MemoryError"))
+
+
+def test_an_added_model_is_served_by_its_name_and_the_base_stays_the_embedded_one(settings):
+    directory = settings.weights_dir / "added" / "my-llama"
+    directory.mkdir(parents=True)
+    write(directory / WEIGHTS, tiny_llama(2))
+    (directory / "config.json").write_text('{"max_position_embeddings": 2048}')
+    write_manifest(directory, "my-llama", {})
+    named = settings.model_copy(update={"model_name": "my-llama"})
+    assert build_served(named) == directory
+    assert weights_ready(named)
+    assert served_name(named, "production") == "my-llama"
+    assert served_name(named, "base") == "keepsake-135m-base"
+    assert server_options(named) == ("--max-model-len", "2048")
+    assert server_options(settings) == server_options(named, "base") == ()
+
+
+def test_a_name_that_was_not_added_is_not_served_by_another_model(settings):
+    named = settings.model_copy(update={"model_name": "my-llama"})
+    assert not weights_ready(named)
+    with pytest.raises(NotFound, match="no model my-llama"):
+        build_served(named)

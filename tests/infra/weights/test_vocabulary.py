@@ -1,10 +1,14 @@
-"""The four memento tokens take rows 7 to 10, and no other text is read differently."""
+"""The four memento tokens take rows 7 to 10, no text is ever read as one of them, and no other text is read differently."""
+
+import json
 
 import pytest
 
 from app.memento.grammar import MEMENTO_TOKEN_IDS
-from infra.weights.vocabulary import NOISE_STD, SEED_WORDS, initial_vector, seed_rows, special_tokens_map, with_memento_tokens
+from infra.weights.base import CONTEXT
+from infra.weights.vocabulary import NOISE_STD, SEED_WORDS, initial_vector, seed_rows, tokenizer_config, with_memento_tokens
 from tests.infra.serving_environment import base_weights, evaluate
+from tests.infra.weights.literals import LITERALS, READ, assert_unspeakable
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -30,17 +34,14 @@ now = Tokenizer.from_str(text)
 old = json.loads(text)
 names = {7: "<gh_stars>", 8: "<issue_start>", 9: "<issue_comment>", 10: "<issue_closed>"}
 old["model"]["vocab"] = {names.get(row, token): row for token, row in old["model"]["vocab"].items()}
-for entry in old["added_tokens"]:
-    entry["content"] = names.get(entry["id"], entry["content"])
+flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+old["added_tokens"] = sorted(old["added_tokens"] + [{"id": row, "content": name, **flags} for row, name in names.items()], key=lambda e: e["id"])
 before = Tokenizer.from_str(json.dumps(old))
 ids = lambda tokenizer, text: tokenizer.encode(text, add_special_tokens=False).ids
 print(json.dumps({
     "changed": [text for text in texts if ids(now, text) != ids(before, text)],
     "unfaithful": [text for text in texts if now.decode(ids(now, text), skip_special_tokens=False) != text],
-    "tokens": {token: ids(now, token) for token in ("<|block_start|>", "<|block_end|>", "<|summary_start|>", "<|summary_end|>")},
-    "inside": ids(now, "a<|block_start|>b<|summary_end|>"),
     "old_names": {name: [len(ids(now, name)), now.decode(ids(now, name), skip_special_tokens=False)] for name in names.values()},
-    "skipped": now.decode(ids(now, "a<|block_start|>b"), skip_special_tokens=True),
     "spaces_before_digits": now.encode("a   12").tokens,
     "rows": now.get_vocab_size(),
 }))
@@ -83,7 +84,17 @@ def test_only_the_four_rows_are_renamed():
     after = with_memento_tokens(before)
     renamed = {row: token for token, row in after["model"]["vocab"].items() if before["model"]["vocab"].get(token) != row}
     assert renamed == {row: token for token, row in MEMENTO_TOKEN_IDS.items()}
-    assert [entry["content"] for entry in after["added_tokens"]][7:] == list(MEMENTO_TOKEN_IDS)
+    assert [entry["id"] for entry in after["added_tokens"]] == list(range(7))
+
+
+def test_a_tokenizer_of_an_earlier_version_becomes_the_one_of_this():
+    earlier = small_tokenizer()
+    names = {row: token for token, row in MEMENTO_TOKEN_IDS.items()}
+    earlier["model"]["vocab"] = {names.get(row, name): row for name, row in earlier["model"]["vocab"].items()}
+    for entry in earlier["added_tokens"]:
+        entry["content"] = names.get(entry["id"], entry["content"])
+    assert with_memento_tokens(earlier) == with_memento_tokens(small_tokenizer())
+    assert with_memento_tokens(with_memento_tokens(earlier)) == with_memento_tokens(earlier)
 
 
 def test_the_given_tokenizer_is_left_alone():
@@ -109,22 +120,19 @@ def test_an_initial_vector_is_near_the_mean_and_the_same_every_time():
     assert 0.8 * NOISE_STD < spread < 1.2 * NOISE_STD
 
 
-def test_the_memento_tokens_are_declared_special():
-    assert special_tokens_map()["additional_special_tokens"] == list(MEMENTO_TOKEN_IDS)
+def test_the_memento_tokens_are_declared_nowhere():
+    """transformers makes an added token, which text can spell, of every token that this file names."""
+    assert not set(MEMENTO_TOKEN_IDS) & set(str(tokenizer_config(CONTEXT)).split("'"))
 
 
 @pytest.fixture(scope="module")
 def readings():
-    import json
-
     return evaluate(COMPARE, base_weights(), json.dumps(TEXTS))
 
 
 @pytest.mark.model
-def test_each_literal_is_its_single_row(readings):
-    assert readings["tokens"] == {token: [row] for token, row in MEMENTO_TOKEN_IDS.items()}
-    assert readings["inside"][1] == 7
-    assert readings["inside"][3] == 10
+def test_no_text_is_ever_read_as_a_memento_token():
+    assert_unspeakable(evaluate(READ, base_weights(), json.dumps(LITERALS)), list(MEMENTO_TOKEN_IDS.values()))
 
 
 @pytest.mark.model
@@ -147,18 +155,13 @@ def test_digits_are_split_off_before_spaces_are_joined(readings):
 
 
 @pytest.mark.model
-def test_a_reader_who_skips_special_tokens_sees_none_of_them(readings):
-    assert readings["skipped"] == "ab"
-
-
-@pytest.mark.model
 def test_the_chat_template_adds_no_system_prompt():
     chat = evaluate(CHAT, base_weights())
     assert chat["user"] == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert chat["system"] == (
         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert set(MEMENTO_TOKEN_IDS) <= set(chat["special"])
+    assert chat["special"] == ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
     assert chat["eos"] == 2
 
 
