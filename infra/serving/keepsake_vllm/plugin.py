@@ -5,7 +5,7 @@ import logging
 log = logging.getLogger("vllm.keepsake")
 
 # Versions on which the equivalence tests have run, on the device named.
-TESTED = {"0.32.0": "cpu"}
+TESTED = {"0.26.0": "cpu", "0.32.0": "cpu"}
 _done = False
 
 
@@ -35,9 +35,12 @@ def register() -> None:
 
 
 def _install() -> None:
-    from keepsake_vllm.engine import hooks, runner_v1, runner_v2
+    from keepsake_vllm.api import plugin as api
+    from keepsake_vllm.engine import hooks, runner_v1, runner_v2, validation
 
     hooks.install()
+    validation.install()
+    api.install()
     runner_v1.install()
     if _has_triton():  # V2 needs it, and its modules do not load without
         runner_v2.install()

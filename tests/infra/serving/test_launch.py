@@ -1,5 +1,6 @@
 """The launcher's command line and environment, for CPU and CUDA."""
 
+import json
 import sys
 from importlib import metadata
 
@@ -85,7 +86,7 @@ def test_the_installed_build_decides_the_device(monkeypatch, versions, device):
     assert launch.detect_device() == device
 
 
-@pytest.mark.parametrize(("versions", "message"), [({}, "neither"), ({"vllm": "0.33.0"}, "made for 0.32.0")])
+@pytest.mark.parametrize(("versions", "message"), [({}, "neither"), ({"vllm": "0.20.0"}, "made for 0.26.0, 0.32.0, 0.33.0")])
 def test_no_vllm_or_another_one_is_named(monkeypatch, versions, message):
     installed(monkeypatch, **versions)
     with pytest.raises(SystemExit, match=message):
@@ -96,3 +97,22 @@ def test_instruction_sets_are_read_as_linux_lists_them(tmp_path):
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\nmodel name\t: x\n")
     assert launch.cpu_flags(tmp_path / "cpuinfo") == {"fpu", "avx2", "avx512_bf16"}
     assert launch.cpu_flags(tmp_path / "missing") == set()
+
+
+def test_a_model_without_memento_tokens_is_served_without_the_plugin(model):
+    assert "--additional-config" not in launch.command(options(model), "cpu", set())
+
+
+def test_a_model_with_the_four_tokens_is_served_with_eviction_parser_and_middleware(model):
+    (model / "tokenizer.json").write_text('{"<|block_start|>": 7, "<|block_end|>": 8, "<|summary_start|>": 9, "<|summary_end|>": 10}')
+    line = launch.command(options(model), "cpu", set())
+    assert json.loads(value(line, "--additional-config")) == {"memento": {"enabled": True}}
+    assert value(line, "--reasoning-parser") == "memento"
+    assert value(line, "--middleware") == launch.MIDDLEWARE
+    assert "--additional-config" not in launch.command(options(model, "--memento", "off"), "cpu", set())
+
+
+def test_the_policy_that_a_model_was_trained_with_comes_from_its_own_configuration(model):
+    (model / "config.json").write_text('{"memento": {"tokens": [1, 2, 3, 4], "keep_delimiters": true}}')
+    line = launch.command(options(model), "cuda", set())
+    assert json.loads(value(line, "--additional-config"))["memento"] == {"enabled": True, "tokens": [1, 2, 3, 4], "keep_delimiters": True}

@@ -13,14 +13,12 @@ from app.memento.grammar import Phase, TokenIds
 
 @dataclass(frozen=True)
 class Grammar:
-    """What the guard enforces: caps in tokens (0: none), which tokens end a text, and which are blank. `think`: ids of <think> and </think>."""
+    """What a guard must know of the model: which tokens end a text, which are blank. `think`: ids of <think> and </think>."""
 
     ids: TokenIds
     vocabulary: int
     stops: frozenset[int]
     blank: Callable[[int], bool]
-    max_block: int = 0
-    max_memento: int = 0
     think: tuple[int, int] | None = None
 
     def forbid(self, *tokens: int) -> np.ndarray:
@@ -62,14 +60,25 @@ class Masks:
         return row
 
 
+@dataclass(frozen=True)
+class Caps:
+    """Greatest lengths in tokens (0: none), and how many blocks there must be before the answer."""
+
+    block: int = 0
+    memento: int = 0
+    min_blocks: int = 0
+
+
 class Guard:
     """Where one request stands in the grammar. Reads its sampled tokens; the answer begins with the first token between blocks that is not blank,
     or behind </think> if the model opened <think>."""
 
-    __slots__ = ("_thinking", "answering", "masks", "phase", "read", "since")
+    __slots__ = ("_thinking", "answering", "blocks", "caps", "masks", "phase", "read", "since")
 
-    def __init__(self, masks: Masks) -> None:
+    def __init__(self, masks: Masks, caps: Caps) -> None:
         self.masks = masks
+        self.caps = caps
+        self.blocks = 0  # finished
         self.phase = Phase.TEXT
         self.answering = False
         self.since = 0  # tokens in the open block or memento, its first delimiter left out
@@ -90,7 +99,7 @@ class Guard:
         elif token == ids.summary_start and self.phase in (Phase.BLOCK, Phase.GAP):
             self.phase, self.since = Phase.MEMENTO, 0
         elif token == ids.summary_end and self.phase is Phase.MEMENTO:
-            self.phase = Phase.TEXT
+            self.phase, self.blocks = Phase.TEXT, self.blocks + 1
         elif self.phase is Phase.TEXT:
             if grammar.think and token in grammar.think:
                 self._thinking = token == grammar.think[0]
@@ -112,7 +121,9 @@ class Guard:
         """Mask of the next token for a request whose answer is constrained by another mask too."""
         if self.answering:
             return self.masks.spare(constraint.copy())
-        return constraint | self.masks.begin_block if self.between and not self._thinking else self.row()
+        if self.between and not self._thinking and self.blocks >= self.caps.min_blocks:
+            return constraint | self.masks.begin_block
+        return self.row()
 
     @property
     def between(self) -> bool:
@@ -121,13 +132,13 @@ class Guard:
 
     def row(self) -> np.ndarray:
         """Mask of the next token."""
-        masks, grammar = self.masks, self.masks.grammar
+        masks, caps = self.masks, self.caps
         if self.answering:
             return masks.answer
         if self.phase is Phase.BLOCK:
-            return masks.end_block if grammar.max_block and self.since >= grammar.max_block else masks.block
+            return masks.end_block if caps.block and self.since >= caps.block else masks.block
         if self.phase is Phase.GAP:
             return masks.start_memento
         if self.phase is Phase.MEMENTO:
-            return masks.end_memento if grammar.max_memento and self.since >= grammar.max_memento else masks.memento
-        return masks.between
+            return masks.end_memento if caps.memento and self.since >= caps.memento else masks.memento
+        return masks.between if self.blocks >= caps.min_blocks else masks.begin_block

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keepsake_vllm.api.reasoning import configure
 from keepsake_vllm.engine.guard import Guard, Masks
 from keepsake_vllm.engine.options import server_options
 from keepsake_vllm.engine.patch import require, wrap
@@ -60,6 +61,7 @@ def _init(original: Method) -> Method:
         if options.enabled:
             refuse_unsupported(self, options)
             self.memento = Mementos(self, options)
+            configure(options)  # of this process too, whose structured outputs ask the reasoning parser
             if not hasattr(type(self), "_reserve_prefill_lookahead"):
                 self.need_mamba_block_aligned_split = True
         self.kv_cache_manager.memento = self.kv_cache_manager.coordinator.memento = self.memento

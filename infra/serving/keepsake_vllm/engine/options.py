@@ -7,8 +7,8 @@ from app.memento.visibility import Policy
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Mode = Literal["keep", "restart", "off"]
-MODES = ("keep", "restart", "off")
 MAX_KEEP_LAST_N = 64
+MAX_MIN_BLOCKS = 1024
 
 
 class Options(BaseModel):
@@ -52,11 +52,14 @@ class Options(BaseModel):
 class RequestOptions(BaseModel):
     """A request's own choices; None stands for the server's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     memento: Mode = "keep"
     memento_keep_last_n: int | None = Field(None, ge=0, le=MAX_KEEP_LAST_N)
-    memento_grammar: bool | None = None
+    memento_grammar: Literal[0, 1] | None = None
+    memento_min_blocks: int = Field(0, ge=0, le=MAX_MIN_BLOCKS, description="With the grammar enforced: no answer before so many blocks.")
+    memento_max_block_tokens: int | None = Field(None, ge=0)
+    memento_max_memento_tokens: int | None = Field(None, ge=0)
 
     def policy(self, server: Policy) -> Policy:
         keep = server.keep_last_n if self.memento_keep_last_n is None else self.memento_keep_last_n
@@ -64,7 +67,7 @@ class RequestOptions(BaseModel):
 
 
 def server_options(additional_config: Any) -> Options:
-    """The server's options; disabled where there are none. Raises ValueError with what is wrong."""
+    """The server's options; disabled where there are none. Raises OptionError."""
     raw = additional_config.get("memento") if isinstance(additional_config, dict) else None
     if raw is None:
         return Options()
@@ -72,9 +75,17 @@ def server_options(additional_config: Any) -> Options:
 
 
 def request_options(extra_args: dict[str, Any] | None) -> RequestOptions:
-    """A request's choices out of its extra arguments. Raises ValueError with what is wrong and what is allowed."""
+    """A request's choices out of its extra arguments. Raises OptionError."""
     own = {key: value for key, value in (extra_args or {}).items() if key.startswith("memento")}
     return _read(RequestOptions, own, "vllm_xargs") if own else RequestOptions()
+
+
+class OptionError(ValueError):
+    """An option that is unknown or out of range. `name` is its own, empty if the whole is of the wrong shape."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 def _read(model: Any, raw: Any, what: str) -> Any:
@@ -84,6 +95,4 @@ def _read(model: Any, raw: Any, what: str) -> Any:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         known = f"; known are {', '.join(model.model_fields)}" if first["type"] == "extra_forbidden" else ""
-        raise ValueError(
-            f"memento: {name or what} in {what}: {first['msg']}{known}" if name else f"memento: {what}: {first['msg']}"
-        ) from error
+        raise OptionError(f"memento: {name + ' in ' if name else ''}{what}: {first['msg']}{known}", name) from error

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from app.memento.visibility import Policy
 
 from keepsake_vllm.engine.compaction import Tally, compact
-from keepsake_vllm.engine.guard import Grammar, Guard, Masks
+from keepsake_vllm.engine.guard import Caps, Grammar, Guard, Masks
 from keepsake_vllm.engine.memory import Memory
 from keepsake_vllm.engine.options import Options, RequestOptions, request_options
 from keepsake_vllm.engine.pages import Pages
@@ -36,7 +36,7 @@ class Mementos:
             raise ValueError("memento: without a tokenizer the option `tokens` must hold four ids")
         vocabulary = tokenizer.get_vocab() if tokenizer else {str(number): number for number in options.tokens}
         self.ids = options.token_ids(vocabulary)
-        self.masks = Masks(_grammar(config, options, self.ids, tokenizer, vocabulary))
+        self.masks = Masks(_grammar(config, self.ids, tokenizer, vocabulary))
         self.pages = Pages(scheduler.kv_cache_manager, self.ids)
         self.tally = Tally()
         self.step = MementoStep()
@@ -59,11 +59,20 @@ class Mementos:
         except ValueError as error:  # the API has refused it already; an engine must not die of a request
             log.error("%s: %s; the server's options are used", request.request_id, error)
             own = RequestOptions()
-        guarded = self.options.grammar if own.memento_grammar is None else own.memento_grammar
+        guarded = self.options.grammar if own.memento_grammar is None else bool(own.memento_grammar)
         policy = own.policy(self.options.policy)
         if own.memento == "off":
             policy = Policy(keep_last_n=1 << 30)
-        return Memory.begin(self.ids, policy, Guard(self.masks) if guarded and own.memento != "off" else None)
+        return Memory.begin(self.ids, policy, Guard(self.masks, self.caps(own)) if guarded and own.memento != "off" else None)
+
+    def caps(self, own: RequestOptions) -> Caps:
+        """A request's limits: its own, else the server's."""
+        block, memento = own.memento_max_block_tokens, own.memento_max_memento_tokens
+        return Caps(
+            self.options.max_block_tokens if block is None else block,
+            self.options.max_memento_tokens if memento is None else memento,
+            own.memento_min_blocks,
+        )
 
     # Before and after vLLM's own scheduling
 
@@ -154,7 +163,7 @@ class Mementos:
         self.ended.clear()
 
 
-def _grammar(config: Any, options: Options, ids: Any, tokenizer: Any, vocabulary: dict[str, int]) -> Grammar:
+def _grammar(config: Any, ids: Any, tokenizer: Any, vocabulary: dict[str, int]) -> Grammar:
     stops = {getattr(tokenizer, "eos_token_id", None), *_eos_ids(config)} - {None}
     think = ("<think>", "</think>")
 
@@ -166,8 +175,6 @@ def _grammar(config: Any, options: Options, ids: Any, tokenizer: Any, vocabulary
         vocabulary=config.model_config.get_vocab_size(),
         stops=frozenset(stops),
         blank=blank,
-        max_block=options.max_block_tokens,
-        max_memento=options.max_memento_tokens,
         think=(vocabulary[think[0]], vocabulary[think[1]]) if all(token in vocabulary for token in think) else None,
     )
 

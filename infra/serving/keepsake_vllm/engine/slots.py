@@ -52,10 +52,14 @@ class SlotMover:
             flat.index_copy_(0, write, flat.index_select(0, read))
 
     def _move_rows(self, source: torch.Tensor, target: torch.Tensor) -> None:
+        places: dict[int, tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]] = {}
         for _, cache in self.caches:
             size = cache.shape[2]
+            if size not in places:
+                places[size] = (source // size, source % size), (target // size, target % size)
+            read, write = places[size]
             rows = cache.transpose(1, 2)  # [pages, slots, heads, 2 * head size], strided
-            rows[target // size, target % size] = rows[source // size, source % size]
+            rows[write] = rows[read]  # two launches a layer
 
 
 def _elements(isa: str, cache: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
