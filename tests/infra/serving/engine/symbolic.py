@@ -114,7 +114,7 @@ def hidden_ranges(tokens: list[int], keep_delimiters: bool, keep_last_n: int, se
     pairs, at = [], 0
     while SUMMARY_END in tokens[at:]:
         close = tokens.index(SUMMARY_END, at)
-        start = tokens.index(BLOCK_START, at)
+        start = max(index for index in range(at, close) if tokens[index] == BLOCK_START)  # an earlier one was left open
         pairs.append((start, tokens.index(BLOCK_END, start), close))
         at = close + 1
     ranges = []
@@ -130,7 +130,7 @@ def hidden_ranges(tokens: list[int], keep_delimiters: bool, keep_last_n: int, se
 
 
 class Traffic:
-    """Random requests: fresh ones, further turns of earlier ones, twins of running ones, with blocks in prompt and output."""
+    """Random requests: fresh ones, further turns of earlier ones, the same under another policy, blocks left open."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.random = random.Random(options.seed)
@@ -155,30 +155,36 @@ class Traffic:
             prompt, options, salt = self.random.choice(self.past[-12:])
             if self.random.random() < 0.5:
                 prompt = prompt + self.words(1, 20)
-            if self.random.random() < 0.15:
+            if self.random.random() < 0.3:
                 prompt = prompt[: self.random.randint(1, len(prompt))]
-                while prompt.count(BLOCK_START) != prompt.count(SUMMARY_END):  # the reference here reads well-formed prompts only
-                    prompt = prompt[:-1]
             if self.random.random() < 0.15:
                 salt = "other"
-            if self.random.random() < 0.2:
+            if self.random.random() < 0.4:
                 options = self.policy()
             prompt = prompt or self.words(1, 9)
         else:
             prompt, options, salt = self.words(1, 40) + self.thought(2), self.policy(), ""
-        script = self.thought(3) + self.words(1, 12)
+        script = self.close(prompt) + self.thought(3) + self.words(1, 12)
         limit = self.options.length - 4
         if len(prompt) + len(script) > limit:
             prompt = self.words(1, 30)
-            script = script[: limit - len(prompt)]
+            script = (self.thought(3) + self.words(1, 12))[: limit - len(prompt)]
         return prompt, script, options, salt
+
+    def close(self, prompt: list[int]) -> list[int]:
+        """What finishes a block that the prompt leaves open; twins of a prompt finish it each in its own way."""
+        open_tokens = prompt[max((i for i, t in enumerate(prompt) if t in (BLOCK_START, SUMMARY_END)), default=0) :]
+        if BLOCK_START not in open_tokens or SUMMARY_START in open_tokens:
+            return []
+        end = [] if BLOCK_END in open_tokens else [*self.words(0, 9), BLOCK_END]
+        return [*end, SUMMARY_START, *self.words(0, 5), SUMMARY_END]
 
     def policy(self) -> dict[str, Any]:
         options: dict[str, Any] = {}
         choice = self.random.random()
-        if choice < 0.1:
+        if choice < 0.2:
             options["memento"] = "off"
-        elif choice < 0.25 and not self.options.asynchronous:
+        elif choice < 0.4 and not self.options.asynchronous:
             options["memento"] = "restart"
         if self.random.random() < 0.25:
             options["memento_keep_last_n"] = self.random.randint(0, 2)
