@@ -79,7 +79,7 @@ def start(settings: Settings, variant: Variant = "production", port: int | None 
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     log = settings.log_dir / f"model-{variant}.log"
     name = served_name(settings, variant)
-    options = [*server_options(settings, variant), *extra]
+    options = [*server_options(settings, variant), "--session-dir", str(settings.home / "sessions" / variant), *extra]
     command = [str(python), "-m", "keepsake_vllm.launch", "--model", str(weights), "--name", name, "--port", str(port), *options]
     with log.open("w") as stream:
         process = subprocess.Popen(

@@ -47,6 +47,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default="auto",
         help="free finished blocks; auto: if the model has the four memento tokens",
     )
+    parser.add_argument("--session-dir", type=Path, help="where conversations are kept over a restart; by default they are not")
     parser.add_argument("--compile", action="store_true", help="CPU only: torch.compile; a slow first start, a faster server")
     options = parser.parse_args(own)
     options.rest = rest
@@ -97,7 +98,8 @@ def memento(options: argparse.Namespace) -> list[str]:
     chosen = json.loads((options.model / "config.json").read_text()).get("memento") or {}
     if options.memento == "off" or (options.memento == "auto" and not chosen and not _has_tokens(options.model)):
         return []
-    config = {"memento": {"enabled": True, **chosen}}
+    sessions = {"session_dir": str(options.session_dir)} if options.session_dir else {}
+    config = {"memento": {"enabled": True, **chosen, **sessions}}
     return ["--additional-config", json.dumps(config), "--reasoning-parser", "memento", "--middleware", MIDDLEWARE]
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,20 +137,29 @@ def run(dtype: str) -> dict[str, Verdict]:
 
     device = prepare()
     rng = random.Random(5)
-    words = lambda count: [rng.randrange(20, VOCABULARY) for _ in range(count)]  # noqa: E731
+
+    def words(count: int) -> list[int]:
+        return [rng.randrange(20, VOCABULARY) for _ in range(count)]
+
     with tempfile.TemporaryDirectory() as folder:
         model = tiny_llama(Path(folder))
         llm = open_engine(model, device, dtype)
-        reference = Reference(model)
-        first = answers(llm, [words(count) for count in (20, 33, 64, 7, 130)])
-        turns = [list(o.prompt_token_ids or []) + list(o.outputs[0].token_ids) + words(9) for o in first]
-        second = answers(llm, turns, tokens=60)
-        return {
-            "decoding": judge(reference, first),
-            "second turn": judge(reference, second),
-            "in segments": judge(reference, answers(llm, turns, salt="another", tokens=60)),
-            "shared pages": judge(reference, answers(llm, turns[:2], n=3, tokens=70)),
-        }
+        try:
+            return judge_all(llm, Reference(model), words)
+        finally:
+            llm.llm_engine.engine_core.shutdown()  # or Python waits for the engine's process for ever when something was raised
+
+
+def judge_all(llm: "LLM", reference: Reference, words: Callable[[int], list[int]]) -> dict[str, Verdict]:
+    first = answers(llm, [words(count) for count in (20, 33, 64, 7, 130)])
+    turns = [list(o.prompt_token_ids or []) + list(o.outputs[0].token_ids) + words(9) for o in first]
+    second = answers(llm, turns, tokens=60)
+    return {
+        "decoding": judge(reference, first),
+        "second turn": judge(reference, second),
+        "in segments": judge(reference, answers(llm, turns, salt="another", tokens=60)),
+        "shared pages": judge(reference, answers(llm, turns[:2], n=3, tokens=70)),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -112,6 +112,12 @@ def test_a_model_with_the_four_tokens_is_served_with_eviction_parser_and_middlew
     assert "--additional-config" not in launch.command(options(model, "--memento", "off"), "cpu", set())
 
 
+def test_conversations_are_kept_where_the_launcher_is_told(model):
+    (model / "config.json").write_text('{"memento": {"tokens": [1, 2, 3, 4]}}')
+    line = launch.command(options(model, "--session-dir", "/kept"), "cpu", set())
+    assert json.loads(value(line, "--additional-config"))["memento"]["session_dir"] == "/kept"
+
+
 def test_the_policy_that_a_model_was_trained_with_comes_from_its_own_configuration(model):
     (model / "config.json").write_text('{"memento": {"tokens": [1, 2, 3, 4], "keep_delimiters": true}}')
     line = launch.command(options(model), "cuda", set())

@@ -234,7 +234,15 @@ class Cases:
             structured_outputs=regex, ignore_eos=False,
         )  # fmt: skip
         plain = self.say(self.words(9), max_tokens=60, structured_outputs=regex, ignore_eos=False)
+        forced = self.say(
+            self.words(9),
+            extra={"memento_grammar": 1, "memento_min_blocks": 2, "memento_max_block_tokens": 6, "memento_max_memento_tokens": 3},
+            max_tokens=120,
+            structured_outputs=regex,
+            ignore_eos=False,
+        )
         return {
+            "forced": [phases(list(forced.outputs[0].token_ids)), forced.outputs[0].text],
             "eager": phases(list(eager.outputs[0].token_ids)),
             "shy": phases(list(shy.outputs[0].token_ids)),
             "bound": [phases(list(bound.outputs[0].token_ids)), bound.outputs[0].text],
@@ -243,8 +251,11 @@ class Cases:
 
     def accounts(self) -> Any:
         """What the engine tells of a request, beside what the stream says."""
+        from keepsake_vllm.api.accounts import LEDGER
+
         output = self.say(self.words(30), self.pair(40, 6) + self.pair(20, 3) + self.words(7))
-        return output.kv_transfer_params
+        account = LEDGER.take(output.request_id)
+        return {"usage": account.usage, "evictions": account.evictions}
 
     def pages_left(self) -> int:
         from keepsake_vllm.bench.engine import pages_in_use
@@ -255,12 +266,19 @@ class Cases:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cases = Cases(Path(folder))
-        names = sys.argv[1:] or ["adapters", "malformed", "limits", "options", "grammar", "accounts", "pages_left"]
-        result = {}
-        for name in names:
-            sys.stderr.write(f"case: {name}\n")
-            result[name] = getattr(cases, name)()
-        sys.stdout.write("\n" + json.dumps(result) + "\n")
+        try:
+            tell(cases)
+        finally:
+            cases.llm.llm_engine.engine_core.shutdown()
+
+
+def tell(cases: Cases) -> None:
+    names = sys.argv[1:] or ["adapters", "malformed", "limits", "options", "grammar", "accounts", "pages_left"]
+    result = {}
+    for name in names:
+        sys.stderr.write(f"case: {name}\n")
+        result[name] = getattr(cases, name)()
+    sys.stdout.write("\n" + json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,12 @@ def test_the_grammar_gives_blocks_their_shape_and_caps(result):
     assert re.fullmatch(r"(\[\.*\]\(\.*\))+.*", result["grammar"]["shy"])
 
 
+def test_blocks_may_be_demanded_before_a_bound_answer(result):
+    shape, text = result["grammar"]["forced"]
+    assert re.match(r"(\[\.{1,6}\]\(\.{1,3}\)){2}", shape)
+    assert re.fullmatch(r"(yes|no), because [a-z]{3,9}\.", text.rsplit("<|summary_end|>", 1)[1])
+
+
 def test_an_answer_behind_a_thought_keeps_to_its_schema(result):
     shape, text = result["grammar"]["bound"]
     assert shape.startswith("[............](........)")
@@ -82,7 +88,8 @@ def test_an_answer_behind_a_thought_keeps_to_its_schema(result):
 
 
 def test_the_engine_accounts_for_what_it_evicted(result):
-    usage = result["accounts"]["memento"]["usage"]
+    usage = result["accounts"]["usage"]
+    assert result["accounts"]["evictions"] == [[30, 72, 80], [80, 102, 107]]
     assert (usage["compactions"], usage["evicted_tokens"]) == (2, 42 + 22)
     # 30 of prompt, block 42, memento 8; and every row's keys summed
     assert usage["peak_kv_tokens"] == 80
