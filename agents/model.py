@@ -1,7 +1,8 @@
 """MementoChatClient: AutoGen's ChatCompletionClient over any OpenAI-compatible endpoint.
 
 It keeps the model's reasoning, neutralises control-token literals in everything it sends, takes token counts from the server (or labels
-them estimates), passes constraints where the server knows them, and turns the endpoint's failures into our typed errors.
+them estimates), passes constraints where the server knows them, and turns the endpoint's failures into our typed errors. On our own
+server it also carries a conversation's blocks on (`sessions`) and has the model think in blocks (`thinking`); no other endpoint hears of that.
 """
 
 import json
@@ -16,7 +17,6 @@ from autogen_core import CancellationToken, Component, FunctionCall, Image
 from autogen_core.models import (
     AssistantMessage,
     ChatCompletionClient,
-    CreateResult,
     FunctionExecutionResultMessage,
     LLMMessage,
     ModelInfo,
@@ -25,9 +25,12 @@ from autogen_core.models import (
     UserMessage,
 )
 from autogen_core.tools import Tool, ToolSchema
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from app.config import Settings
+from agents.completion import Completion, MementoResult, read_completion
+from agents.sessions import FIELD, NEW, Sessions, can_follow
+from agents.thinking import Thinking
+from app.config import MAX_THINKING_BLOCKS, Settings
 from app.errors import ModelError, ModelTimeout, ModelUnavailable
 from app.memento.grammar import neutralise
 
@@ -59,6 +62,8 @@ class ClientConfig(BaseModel):
     model: str
     timeout_s: float = 60.0
     context_tokens: int = 4096
+    sessions: bool = Field(True, description="Whether later turns of a conversation go on from its blocks, where the server can do that.")
+    thinking_blocks: int = Field(0, ge=0, le=MAX_THINKING_BLOCKS, description="Blocks of reasoning that our server forces per answer.")
 
 
 class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
@@ -75,11 +80,21 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         self._client = openai.AsyncOpenAI(base_url=config.base_url, api_key=api_key, timeout=config.timeout_s, max_retries=0)
         self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
         self._counts_tokens: bool | None = None
-        self._constrains: bool | None = None
+        self._vllm: bool | None = None
+        self._constrains = True
+        self._sessions = Sessions() if config.sessions else None
+        self._thinking = Thinking(config.thinking_blocks) if config.thinking_blocks else None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "MementoChatClient":
-        config = ClientConfig(base_url=settings.effective_model_url, model=settings.model_name, timeout_s=settings.model_timeout_s)
+        """The team's client. Its role calls are single questions, so no session is kept for them."""
+        config = ClientConfig(
+            base_url=settings.effective_model_url,
+            model=settings.model_name,
+            timeout_s=settings.model_timeout_s,
+            sessions=False,
+            thinking_blocks=settings.model_thinking_blocks,
+        )
         return cls(config, api_key=settings.model_key.get_secret_value())
 
     async def create(
@@ -91,7 +106,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         json_output: bool | type[BaseModel] | None = None,
         extra_create_args: Mapping[str, Any] = {},
         cancellation_token: CancellationToken | None = None,  # noqa: ARG002 - asyncio cancellation reaches the request directly
-    ) -> CreateResult:
+    ) -> MementoResult:
         """One answer. `extra_create_args` may hold `constraint` (Constraint), and any field of the OpenAI request.
 
         Raises ModelTimeout, ModelUnavailable (both retryable) or ModelError.
@@ -100,15 +115,17 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         try:
             # Raw, because the openai client hands broken bodies on as text, as half an object, or as a JSON error of its own.
             response = await self._client.chat.completions.with_raw_response.create(**request)
-        except openai.BadRequestError as error:
-            if not self._drop_constraint(request, error):
+        except openai.OpenAIError as error:
+            chosen = extra_create_args.get("extra_body") or {}
+            if not isinstance(error, openai.APIStatusError) or not self._give_way(request, error, chosen):
                 raise _typed(error, self.config) from error
             return await self.create(
                 messages, tools=tools, tool_choice=tool_choice, json_output=json_output, extra_create_args=extra_create_args
             )
-        except openai.OpenAIError as error:
-            raise _typed(error, self.config) from error
-        return self._result(_read(response.content, self.config), messages)
+        completion = read_completion(response.content, self.config.base_url)
+        result = self._result(completion, messages)
+        self._learn(request, completion, result)
+        return result
 
     async def create_stream(
         self,
@@ -119,7 +136,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         json_output: bool | type[BaseModel] | None = None,
         extra_create_args: Mapping[str, Any] = {},
         cancellation_token: CancellationToken | None = None,
-    ) -> AsyncGenerator[str | CreateResult, None]:
+    ) -> AsyncGenerator[str | MementoResult, None]:
         """The answer as one piece: role calls are short, and a constrained line is of use only when whole."""
         result = await self.create(
             messages,
@@ -176,6 +193,11 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
             vision=False, function_calling=True, json_output=True, structured_output=True, family="unknown", multiple_system_messages=False
         )
 
+    @property
+    def thinks(self) -> bool:
+        """Whether blocks of reasoning are asked for: as configured, until the server turns out not to think in blocks."""
+        return self._thinking is not None
+
     def _to_config(self) -> ClientConfig:
         return self.config
 
@@ -198,35 +220,71 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         schema = constraint.json_schema if constraint else None
         if isinstance(json_output, type):
             schema = json_output.model_json_schema()
-        if schema and self._constrains is not False:
+        if schema and self._constrains:
             request["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         elif json_output or schema:
             request["response_format"] = {"type": "json_object"}
-        if constraint and constraint.regex and await self._knows_constraints():
-            body = request.setdefault("extra_body", {})
-            request["extra_body"] = {**body, "structured_outputs": {"regex": constraint.regex}}
-        return request
+        body: dict[str, Any] = dict(request.get("extra_body") or {})
+        if constraint and constraint.regex and self._constrains and await self._is_vllm():
+            body["structured_outputs"] = {"regex": constraint.regex}
+        ours = bool(self._thinking or self._sessions) and await self._is_vllm()
+        if ours and self._thinking:
+            body["vllm_xargs"] = {**self._thinking.xargs, **body.get("vllm_xargs", {})}
+            self._thinking.make_room(request)
+        if ours and self._sessions and can_follow(request):
+            body[FIELD] = self._sessions.find(request)
+        return {**request, "extra_body": body} if body else request
 
-    async def _knows_constraints(self) -> bool:
-        """Whether the endpoint is a vLLM server, which takes `structured_outputs`; asked once."""
-        if self._constrains is None:
+    async def _is_vllm(self) -> bool:
+        """Whether the endpoint is a vLLM server, which takes fields that OpenAI's API does not have; asked until it has said so."""
+        if self._vllm is None:
             try:
                 answer = await self._http.get(_root(self.config.base_url) + "/version", timeout=5.0)
-                self._constrains = answer.status_code == 200 and "version" in answer.json()
+                self._vllm = answer.status_code == 200 and "version" in answer.json()
             except (httpx.HTTPError, TypeError, ValueError):
                 return False
-        return self._constrains
+        return self._vllm
 
-    def _drop_constraint(self, request: dict[str, Any], error: openai.BadRequestError) -> bool:
+    def _give_way(self, request: dict[str, Any], error: openai.APIStatusError, chosen: Mapping[str, Any]) -> bool:
+        """Whether a refused call is worth repeating, because less will be asked from now on. `chosen`: the caller's own extra fields."""
+        body = request.get("extra_body", {})
+        session = body.get(FIELD) if FIELD not in chosen else None
+        bad = isinstance(error, openai.BadRequestError)
+        if bad and self._thinking and "vllm_xargs" in body and "xargs" in f"{error.param} {error.message}":
+            self._thinking = None
+        elif bad and session and error.param == FIELD:
+            self._sessions = None
+        elif session not in (None, NEW) and (bad or str(error.code).startswith(FIELD)):
+            # Expired, not this conversation after all, or grown beyond the context by its blocks: it starts afresh.
+            if self._sessions:
+                self._sessions.forget(request)
+        else:
+            return bad and self._drop_constraint(request, error)
+        return True
+
+    def _drop_constraint(self, request: dict[str, Any], error: openai.APIStatusError) -> bool:
         """On a 400 that blames the constraint: stop sending constraints to this endpoint and say that the call is worth repeating."""
         blamed = any(w in str(error).lower() for w in ("response_format", "json_schema", "structured", "regex", "grammar", "extra"))
         sent = "response_format" in request or "structured_outputs" in request.get("extra_body", {})
-        if blamed and sent and self._constrains is not False:
+        if blamed and sent and self._constrains:
             self._constrains = False
             return True
         return False
 
-    def _result(self, answer: "_Answer", messages: Sequence[LLMMessage]) -> CreateResult:
+    def _learn(self, request: dict[str, Any], answer: Completion, result: MementoResult) -> None:
+        """Keep the conversation's new handle; ask no more for what the server turns out not to have."""
+        message, body = answer.choices[0].message, request.get("extra_body", {})
+        if "vllm_xargs" in body and message.memento is None:
+            self._thinking = None
+        if not self._sessions or FIELD not in body or result.finish_reason == "unknown":  # broken off: the server keeps no such turn
+            return
+        if answer.memento_session is None:
+            self._sessions = None
+        elif not (message.tool_calls and message.content):  # AutoGen drops words beside a call, and the server would miss them
+            [said] = _to_openai(AssistantMessage(content=result.content, source="model"), neutralise)
+            self._sessions.keep(request, said, answer.memento_session)
+
+    def _result(self, answer: Completion, messages: Sequence[LLMMessage]) -> MementoResult:
         choice = answer.choices[0]
         message = choice.message
         content: str | list[FunctionCall] = message.content or ""
@@ -241,60 +299,15 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         self._total.completion_tokens += usage.completion_tokens
         if self.on_usage:
             self.on_usage(usage.prompt_tokens, usage.completion_tokens, answer.usage is None)
-        return CreateResult(
+        return MementoResult(
             finish_reason=_FINISH.get(choice.finish_reason or "", "unknown"),
             content=content,
             usage=usage,
             cached=False,
             thought=message.reasoning or message.reasoning_content,
+            parts=message.memento or [],
+            kv=answer.kv,
         )
-
-
-class _Function(BaseModel):
-    name: str
-    arguments: str
-
-
-class _Call(BaseModel):
-    id: str | None = None
-    function: _Function
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Answer(BaseModel):
-    """What is read of a chat completion."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
-
-
-def _read(body: bytes, config: ClientConfig) -> _Answer:
-    """The answer in the body of a 200. Raises ModelUnavailable when it is none: a proxy's page, cut or broken JSON, fields missing."""
-    try:
-        return _Answer.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelUnavailable(
-            f"What answers at {config.base_url} sent no readable chat completion: {where and f'{where}: '}{first['msg']}.",
-            hint="Try again, check the server's log, and that KEEPSAKE_MODEL_URL is an OpenAI-compatible API (it mostly ends in /v1).",
-        ) from error
 
 
 def estimate_tokens(text: str) -> int:

@@ -3,8 +3,9 @@
 import time
 from typing import Any
 
-from autogen_core.models import AssistantMessage, ChatCompletionClient, LLMMessage, SystemMessage, UserMessage
+from autogen_core.models import AssistantMessage, ChatCompletionClient, CreateResult, LLMMessage, SystemMessage, UserMessage
 
+from agents.completion import MementoResult
 from agents.model import EstimatedUsage, MementoChatClient
 from agents.profiles.base import Malformed, Profile, Prompt
 from agents.roles import View
@@ -12,10 +13,13 @@ from app.errors import ModelOutputInvalid
 from app.events import EventType, NewEvent
 from app.memento.grammar import neutralise
 
+NO_BLOCKS = "The model server does not think in blocks: KEEPSAKE_MODEL_THINKING_BLOCKS has no effect on it."
+
 
 class ModelRoles:
     """Roles over any ChatCompletionClient. Temperature is 0; the retry is not blind, it carries the error.
 
+    Its reasoning comes out as events: typed parts (`thought`) where the server thinks in blocks, else plain text.
     Control-token literals are neutralised here, before the client: a foreign client sends page, file and program text as it gets it.
     """
 
@@ -24,6 +28,7 @@ class ModelRoles:
         self.profile = profile
         self.retries = retries
         self._events: list[NewEvent] = []
+        self._thinks = isinstance(client, MementoChatClient) and client.thinks
 
     async def ask(self, role: str, view: View) -> Any:
         """See agents.roles.Roles. Raises ModelOutputInvalid after `retries` further tries; lets ModelUnavailable and ModelTimeout through."""
@@ -66,9 +71,20 @@ class ModelRoles:
             "estimated": isinstance(result.usage, EstimatedUsage),
         }
         self._events.append(NewEvent(type=EventType.MODEL_CALL, payload=payload))
-        if result.thought:
-            self._events.append(NewEvent(type=EventType.BLOCK_TEXT, payload={"block": None, "kind": "reasoning", "text": result.thought}))
+        self._hear(role, result)
         return text, result.finish_reason == "length"
+
+    def _hear(self, role: str, result: CreateResult) -> None:
+        """What the model thought. Which block of the team it belongs to, and its labels, are the orchestrator's to say."""
+        thought = result.in_blocks(role) if isinstance(result, MementoResult) else None
+        if thought:
+            payload = {"block": None, **thought.model_dump(mode="json", exclude_none=True)}
+            self._events.append(NewEvent(type=EventType.THOUGHT, payload=payload))
+        elif result.thought:
+            self._events.append(NewEvent(type=EventType.BLOCK_TEXT, payload={"block": None, "kind": "reasoning", "text": result.thought}))
+        if self._thinks and isinstance(self.client, MementoChatClient) and not self.client.thinks:
+            self._thinks = False
+            self._events.append(NewEvent(type=EventType.WARNING, payload={"message": NO_BLOCKS}))
 
 
 def _message(message: dict[str, str]) -> LLMMessage:

@@ -7,6 +7,7 @@ waits inside a turn: what needs a person ends it with `waiting`, and the next tu
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Verdict
 
 PERSON = "person"  # as next speaker: ask the person and wait
+_REASONING = (EventType.BLOCK_TEXT, EventType.THOUGHT)
 NOTHING_DONE = (ElementMissing, InvalidInput, PermitMissing)  # raised before a member touches the world
 
 
@@ -67,7 +69,7 @@ class Orchestrator:
             try:
                 await self._look_back(turn) or await self._step(turn)
             except KeepsakeError as error:
-                turn.events += self.roles.drain()
+                self._hear(turn)
                 if error.retryable:
                     self._spent = [e for e in turn.events if e.type == EventType.MODEL_CALL]
                     raise
@@ -89,6 +91,17 @@ class Orchestrator:
         elif phase == "final":
             await self._answer(turn)
 
+    def _hear(self, turn: "_Turn", labels: Sequence[str] = ()) -> None:
+        """Take the events of the role calls just made. Reasoning belongs to the open block, and may quote whatever the prompt showed: it carries
+        the labels of the block and of the answer (`labels`), outside of blocks those of the mementos that it read."""
+        state = turn.state
+        for event in self.roles.drain():
+            if event.type in _REASONING:
+                event.payload["block"] = state.block.number if state.block else None
+                before = state.block.labels if state.block else [label for memento in state.mementos for label in memento.labels]
+                event.labels = sorted({*before, *labels})
+            turn.events.append(event)
+
     # Outer loop
 
     async def _plan(self, turn: "_Turn") -> None:
@@ -101,13 +114,13 @@ class Orchestrator:
         except ModelOutputInvalid as error:
             facts = TaskLedger()
             turn.say(EventType.LEDGER_REPAIRED, role="facts", problem=error.message, repair="went on without facts")
-        turn.events += self.roles.drain()
+        self._hear(turn)
         try:
             plan: list[PlanStep] = await self.roles.ask("plan", PlanView(state.task, facts, self.speakers, past, problem))
         except ModelOutputInvalid as error:
             plan = [PlanStep(number=1, agent=next(iter(self.speakers)), instruction=state.task)]
             turn.say(EventType.LEDGER_REPAIRED, role="plan", problem=error.message, repair="one step: the task itself")
-        turn.events += self.roles.drain()
+        self._hear(turn)
         facts.plan, repairs = ledgers.repair_plan(plan, self.speakers)
         for repair in repairs:
             turn.say(EventType.LEDGER_REPAIRED, role="plan", problem=repair.problem, repair=repair.repair)
@@ -130,7 +143,7 @@ class Orchestrator:
             answer = await self.roles.ask("ledger", view)
         except ModelOutputInvalid:
             answer = None
-        turn.events += self.roles.drain()
+        self._hear(turn)
         progress, repairs = ledgers.repair_progress(answer, state, self.speakers | {PERSON: ""})
         for repair in repairs:
             turn.say(EventType.LEDGER_REPAIRED, role="ledger", problem=repair.problem, repair=repair.repair)
@@ -210,9 +223,7 @@ class Orchestrator:
                 raise
             turn.say(EventType.ERROR, name, **error.as_payload())
             proposal = Answer(error.message, failed=True)
-        for event in self.roles.drain():
-            event.payload.update({"block": block.number} if event.type == EventType.BLOCK_TEXT else {})
-            turn.events.append(event)
+        self._hear(turn, proposal.labels if isinstance(proposal, Answer) else [])
         if isinstance(proposal, Answer):
             self._close(turn, proposal)
             return
@@ -356,7 +367,7 @@ class Orchestrator:
         except ModelOutputInvalid as error:
             text = f"{block.agent}: {' '.join((block.result or 'nothing').split())[:300]}"
             turn.say(EventType.LEDGER_REPAIRED, block.agent, role="memento", problem=error.message, repair="took the result's own words")
-        turn.events += self.roles.drain()
+        self._hear(turn)
         memento = Memento(
             block=block.number, agent=block.agent, text=text, plan_step=block.plan_step, failed=block.failed, labels=block.labels
         )
@@ -374,7 +385,7 @@ class Orchestrator:
         except ModelOutputInvalid as error:
             text = past[-1] if past else "Nothing had to be done."
             turn.say(EventType.LEDGER_REPAIRED, role="final", problem=error.message, repair="took the last memento")
-        turn.events += self.roles.drain()
+        self._hear(turn)
         turn.end(Outcome(status="succeeded", answer=text))
 
     # The person

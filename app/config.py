@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 _SECRETS = Path("/run/secrets")  # where compose and Docker put a container's secrets, one file each
 
 
+MAX_THINKING_BLOCKS = 8  # some 740 tokens of thought: a fifth of the embedded model's context
+
+
 class Settings(BaseSettings):
     """Environment variables `KEEPSAKE_<FIELD>`, a `.env` file beside the process, or files `keepsake_<field>` in /run/secrets; defaults suit
     one person's own machine."""
@@ -52,6 +55,13 @@ class Settings(BaseSettings):
     )
     model_timeout_s: float = Field(60.0, gt=0, description="A model call with no answer for this long has failed.")
     model_retries: int = Field(2, ge=0, le=10, description="Further tries with the error as feedback.")
+    model_thinking_blocks: int = Field(
+        0,
+        ge=0,
+        le=MAX_THINKING_BLOCKS,
+        description="Blocks of reasoning forced by the server's grammar before each answer of the team's model; needs our own model server. "
+        "0: as the model likes.",
+    )
     torch_index: str = Field("", description="Package index that has PyTorch's CPU wheels, where pip's own settings have none.")
 
     # Team.

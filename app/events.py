@@ -29,6 +29,7 @@ class EventType(StrEnum):
     REPLAN = "replan"  # {number, limit, reason}
     BLOCK_OPENED = "block.opened"  # {block, agent, instruction, plan_step}
     BLOCK_TEXT = "block.text"  # {block, kind: reasoning | code | answer, text}
+    THOUGHT = "thought"  # {block | null, <app.memento.thought.Thought>}: what a role call thought in blocks; null: outside the trail
     MEMENTO = "memento"  # {block, text, block_tokens, memento_tokens, estimated, context_tokens, full_context_tokens}
     ACTION_PROPOSED = "action.proposed"  # {block, action}
     GATE_DECIDED = "gate.decided"  # {block, action_id, verdict, reason, rule}
@@ -84,7 +85,9 @@ class BlockView(BaseModel):
     agent: str
     instruction: str
     plan_step: int | None = None
-    entries: list[dict[str, Any]] = Field(default_factory=list, description="In order: text, action, gate, observation, error, retry.")
+    entries: list[dict[str, Any]] = Field(
+        default_factory=list, description="In order: text, thought, action, gate, observation, error, retry."
+    )
     memento: str | None = None
     block_tokens: int = 0
     memento_tokens: int = 0
@@ -118,6 +121,11 @@ class RunView(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     model_seconds: float = 0.0
+    thoughts: list[dict[str, Any]] = Field(
+        default_factory=list, description="The model's thoughts outside of blocks: plans, ledgers, answer."
+    )
+    evicted_tokens: int = Field(0, description="Tokens of thought that the model server has freed, in blocks and outside.")
+    compactions: int = 0
     context: list[dict[str, int]] = Field(
         default_factory=list, description="Per memento: tokens the context holds, and would hold without mementos."
     )
@@ -140,6 +148,7 @@ _NOTICES = {
 }
 _ENTRY = {
     EventType.BLOCK_TEXT: "text",
+    EventType.THOUGHT: "thought",
     EventType.ACTION_PROPOSED: "action",
     EventType.GATE_DECIDED: "gate",
     EventType.ACTION_DONE: "observation",
@@ -192,6 +201,11 @@ def reduce_event(view: RunView, event: Event) -> RunView:
         view.prompt_tokens += p["prompt_tokens"]
         view.completion_tokens += p["completion_tokens"]
         view.model_seconds += p["seconds"]
+    elif kind == EventType.THOUGHT:
+        view.evicted_tokens += p.get("evicted_tokens", 0)
+        view.compactions += p.get("compactions", 0)
+        if view.block(p.get("block")) is None:
+            view.thoughts.append({"entry": "thought", "seq": event.seq, "labels": event.labels, **p})
     elif kind == EventType.MODEL_RETRY:
         _add_retry(view, event)
     elif kind == EventType.INPUT_REQUESTED:

@@ -1,6 +1,7 @@
 """A run on a terminal: each event as lines, printed once and never changed."""
 
 from app.events import Event, EventType
+from app.memento.thought import Thought, ThoughtBlock
 
 WIDTH = 110
 _QUIET = {EventType.RUN_QUEUED, EventType.MODEL_CALL, EventType.ACTION_INTENT, EventType.PROGRESS_LEDGER}
@@ -26,6 +27,8 @@ def lines(event: Event) -> list[str]:
             text = p["text"].strip().splitlines()
             shown = [f"    | {one_line(line)}" for line in text[:_CODE_LINES]] if p["kind"] == "code" else [f"    {one_line(p['text'])}"]
             return shown + ([f"    | … {len(text) - _CODE_LINES} more lines"] if p["kind"] == "code" and len(text) > _CODE_LINES else [])
+        case EventType.THOUGHT:
+            return [line for block in Thought.model_validate(p).blocks for line in _thought(block)]
         case EventType.ACTION_PROPOSED:
             return [f"    {_action(p['action'])}"]
         case EventType.GATE_DECIDED:
@@ -53,6 +56,13 @@ def one_line(text: str, width: int = WIDTH) -> str:
     """At most `width` printable characters on one line: what a page or program says must not steer the terminal."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return plain if len(plain) <= width else plain[: width - 1] + "…"
+
+
+def _thought(block: ThoughtBlock) -> list[str]:
+    """The block's memento, for that is what the model goes on with."""
+    said = one_line(block.memento.text) if block.memento else "(cut off before its memento)"
+    fate = f"{block.freed} tokens freed" if block.freed else f"{block.block.tokens} tokens kept"
+    return [f"    thought: {said} ({fate})"]
 
 
 def _action(action: dict[str, object]) -> str:

@@ -62,6 +62,8 @@ class WebMember:
         self._share_origins(state)
         view = await self._look(state)
         shown = excerpt(view, block.instruction, **self.room) if view else None
+        if shown:
+            block.seen = sorted({*block.seen, UNTRUSTED})  # an earlier block's page may still be open
         choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
         if choice.verb == "answer":
             return Answer(choice.text, labels=[UNTRUSTED] if shown else [])

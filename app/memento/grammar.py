@@ -43,12 +43,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A finished block with its memento. Indices into the stream; the block is [start, end) with its delimiters, the memento [memento, close]."""
+    """A finished block with its memento. Indices into the stream; the block is [start, end) with its delimiters, the memento [memento, close].
+    `ended`: the block has a block_end; without one it ends before summary_start."""
 
     start: int
     end: int
     memento: int
     close: int
+    ended: bool
 
 
 class Reader:
@@ -58,25 +60,26 @@ class Reader:
     block_end, summary_start or summary_end out of place is ordinary text.
     """
 
-    __slots__ = ("_end", "_memento", "_start", "ids", "index", "phase")
+    __slots__ = ("_end", "_ended", "_memento", "_start", "ids", "index", "phase")
 
     def __init__(self, ids: TokenIds) -> None:
         self.ids = ids
         self.index = 0  # of the next token
         self.phase = Phase.TEXT
         self._start = self._end = self._memento = 0
+        self._ended = False
 
     def push(self, token: int) -> Pair | None:
         """Read the next token; the pair that it completes, if it does."""
         at, ids = self.index, self.ids
         self.index = at + 1
         if token == ids.block_start:
-            self.phase, self._start = Phase.BLOCK, at
+            self.phase, self._start, self._ended = Phase.BLOCK, at, False
         elif self.phase is Phase.TEXT:
             pass
         elif token == ids.block_end:
             if self.phase is Phase.BLOCK:
-                self.phase, self._end = Phase.GAP, at + 1
+                self.phase, self._end, self._ended = Phase.GAP, at + 1, True
         elif token == ids.summary_start:
             if self.phase is Phase.BLOCK:
                 self._end = at
@@ -84,7 +87,7 @@ class Reader:
                 self.phase, self._memento = Phase.MEMENTO, at
         elif token == ids.summary_end and self.phase is Phase.MEMENTO:
             self.phase = Phase.TEXT
-            return Pair(self._start, self._end, self._memento, at)
+            return Pair(self._start, self._end, self._memento, at, self._ended)
         return None
 
 

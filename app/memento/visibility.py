@@ -66,7 +66,7 @@ class Evictions:
 
     def _evict(self, pair: Pair, known: int) -> None:
         policy = self.policy
-        start, end = (pair.start + 1, pair.end - 1) if policy.keep_delimiters else (pair.start, pair.end)
+        start, end = (pair.start + 1, pair.end - pair.ended) if policy.keep_delimiters else (pair.start, pair.end)
         if end <= start:
             return
         boundary = end if policy.restart else known + policy.summary_end_sees_block

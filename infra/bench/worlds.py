@@ -62,7 +62,7 @@ async def attempt(settings: Settings, task: WorldTask, served: Served, folder: P
     shutil.rmtree(folder, ignore_errors=True)
     async with WorldInstance(task, folder) as world:
         own = settings.model_copy(update={"home": folder})
-        client = MementoChatClient(ClientConfig(base_url=served.url, model=served.name, timeout_s=120.0))
+        client = MementoChatClient(ClientConfig(base_url=served.url, model=served.name, timeout_s=120.0, sessions=False))
         keeper = MemoryJournal()
         wanted = request(task, world.sites)
         team = open_team(

@@ -24,6 +24,7 @@ class ScriptedRoles:
         self.lines = lines
         self.seen: dict[str, list[View]] = defaultdict(list)
         self.profile = CompactProfile()
+        self.thoughts: list[NewEvent] = []  # what the next drain gives
 
     async def ask(self, role: str, view: View) -> Any:
         self.seen[role].append(view)
@@ -36,7 +37,8 @@ class ScriptedRoles:
         return self.profile.parse(role, line(view) if callable(line) else line, view)
 
     def drain(self) -> list[NewEvent]:
-        return []
+        thoughts, self.thoughts = self.thoughts, []
+        return thoughts
 
 
 class Hand:

@@ -79,6 +79,43 @@ async def test_what_an_answer_was_read_from_labels_its_memento():
     assert "untrusted:web" in next(e for e in events if e.type == EventType.MEMENTO).labels
 
 
+class ThinkingRoles(ScriptedRoles):
+    """Thinks before each answer."""
+
+    async def ask(self, role: str, view: View):
+        for kind in (EventType.THOUGHT, EventType.BLOCK_TEXT):
+            self.thoughts.append(NewEvent(type=kind, payload={"block": None, "role": role, "kind": "reasoning", "text": "hm", "parts": []}))
+        return await super().ask(role, view)
+
+
+class ThinkingHand(Hand):
+    """Asks the model before it acts."""
+
+    async def propose(self, state, block, roles):
+        await roles.ask("facts", None)
+        proposal = await super().propose(state, block, roles)
+        return Answer(proposal.text, labels=["untrusted:file"]) if isinstance(proposal, Answer) else proposal
+
+
+@pytest.mark.parametrize("kind", [EventType.THOUGHT, EventType.BLOCK_TEXT])
+async def test_thoughts_belong_to_the_open_block_and_carry_the_labels_of_what_they_read(kind):
+    roles = ThinkingRoles(**script().lines)
+    _, events = await play(team(roles, ThinkingHand("web", ("web.visit",)), Hand("files")))
+    told = [e for e in events if e.type == kind and e.payload.get("kind") == "reasoning"]
+    assert [(e.payload["role"], e.payload["block"], e.labels) for e in told] == [
+        ("facts", None, []),
+        ("plan", None, []),
+        ("ledger", None, []),
+        ("facts", 1, []),  # before the first look at anything
+        ("facts", 1, ["untrusted:file", "untrusted:web"]),  # after it, with what the answer was read from
+        ("memento", 1, ["untrusted:file", "untrusted:web"]),
+        ("ledger", None, ["untrusted:file", "untrusted:web"]),  # it reads the memento
+        ("memento", 2, []),
+        ("ledger", None, ["untrusted:file", "untrusted:web"]),
+        ("final", None, ["untrusted:file", "untrusted:web"]),
+    ]
+
+
 async def test_1_an_unknown_next_speaker_is_repaired_not_fatal():
     state, events = await play(team(script(ledger=["step 1 wizard: look", "done"])))
     assert state.outcome and state.outcome.status == "succeeded"

@@ -136,6 +136,22 @@ def remember(block: int, agent: str, text: str, tokens: int, context: int, full:
     ]
 
 
+def thought(
+    block: int | None, role: str, *blocks: tuple[str, str | None, int], peak: int = 0, labels: list[str] | None = None
+) -> list[Step]:
+    """A model's thought: (text, memento, tokens freed) for each of its blocks; `peak` as the server would tell it, of a prompt of 420 tokens."""
+    parts: list[dict[str, Any]] = []
+    for index, (text, memento, freed) in enumerate(blocks):
+        parts.append({"type": "block", "index": index, "text": text, "tokens": max(1, len(text) // 4), "evicted": freed})
+        if memento is not None:
+            parts.append({"type": "memento", "index": index, "text": memento, "tokens": max(1, len(memento) // 4)})
+    gone = sum(freed for _, _, freed in blocks)
+    full = 430 + sum(part["tokens"] + 2 for part in parts)  # an answer of ten tokens
+    facts = {"full_kv_tokens": full, "peak_kv_tokens": peak, "kv_auc": peak * 40, "evicted_tokens": gone}
+    facts["compactions"] = sum(freed > 0 for _, _, freed in blocks)
+    return [event(EventType.THOUGHT, None, labels or [], block=block, role=role, parts=parts, **facts)]
+
+
 def finished(status: str, **outcome: Any) -> list[Step]:
     return [event(EventType.RUN_FINISHED, status=status, **outcome)]
 
@@ -320,6 +336,32 @@ def refused() -> list[Step]:
         *act(1, visit, "", verdict="refuse", rule="private-address", reason=refusal["reason"]),
         *finished("refused", refusal=refusal),
     ]
+
+
+LONG_THOUGHT = "The kettle is made of copper and the page says what it costs. " * 30
+
+
+def thinking(end: bool = True) -> list[Step]:
+    """A model that thinks in blocks: freed, kept, cut off and empty ones, long ones and some that quote a page."""
+    visit = action(1, "web", "web.visit", f"{SHOP}/", "visit shop")
+    web = ["untrusted:web"]
+    steps: list[Step] = [*queued(LOOKUP_TEXT), *started()]
+    steps += thought(None, "plan", ("First the price is needed, then it is multiplied.", "price first, then multiply", 14), peak=441)
+    steps += plan(*LOOKUP_PLAN, given=["7 Copper Kettles"])
+    steps += thought(None, "ledger", ("Nothing has been done so far.", "step 1 is next", 0), peak=434)
+    steps += choose("web", LOOKUP_PLAN[0][1], 1, 1)
+    freed = ("The shop has to be opened before anything can be looked up in it, and its address is known.", "open the shop", 24)
+    steps += thought(1, "web", freed, ("It is a shop, so there will be a search box. " * 4, "then search for the kettle", 47), peak=480)
+    steps += act(1, visit, "Riverside Shop\nSearch box [3]", url=f"{SHOP}/", screenshot="art_shop")
+    steps += thought(1, "web", (NASTY, NASTY, 71), peak=562, labels=web)
+    steps += thought(1, "web", (LONG_THOUGHT, "the page says 7.70", 467), peak=892, labels=web)
+    steps += thought(1, "memento", ("The price was found", None, 0), peak=430, labels=web)
+    steps += [event(EventType.MODEL_RETRY, "web", role="memento", attempt=1, problem="The answer was cut off after 40 tokens.")]
+    steps += thought(1, "memento", ("", "", 2), labels=web)
+    if not end:
+        return steps
+    steps += remember(1, "web", "Copper Kettle costs 7.70. Next: step 2.", 1310, 280, 1570, web)
+    return [*steps, *thought(None, "final", ("All is known.", "7 * 7.70", 5), peak=427, labels=web), *finished("succeeded", answer="53.90")]
 
 
 def long(blocks: int = 60, end: bool = False) -> list[Step]:

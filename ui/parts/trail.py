@@ -11,6 +11,7 @@ import streamlit as st
 from app.events import BlockView, RunView
 from app.schemas import Action, RunStatus
 from ui.parts.gate import argument, telling, verdict_line
+from ui.parts.thought import thought
 from ui.parts.words import agent_look, count, origin, plural, verb
 
 WINDOW = 12  # blocks on the page at first
@@ -116,6 +117,8 @@ def _entry(entry: dict[str, Any], view: RunView, programs: set[str]) -> None:
     with st.container(key=f"entry-{kind}-{entry['seq']}", gap="xxsmall"):
         if kind == "text":
             _text(entry, programs)
+        elif kind == "thought":
+            thought(entry)
         elif kind == "action":
             _action(entry["action"], programs, str(entry["seq"]))
         elif kind == "gate":

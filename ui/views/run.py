@@ -21,6 +21,7 @@ from ui.parts.outcome import artifacts, outcome
 from ui.parts.plan import plan_card, plan_editor
 from ui.parts.ready import ready_banner
 from ui.parts.talk import controls, question_card, said, steer_box
+from ui.parts.thought import thoughts_card
 from ui.parts.trail import trail
 
 
@@ -85,6 +86,7 @@ def body(feed: Feed) -> None:
     with right, st.container(key="run-side"):
         browser_card(view)
         memory_card(view)
+        thoughts_card(view)
         facts_card(view)
         gate_card(view)
         notices_card(view)

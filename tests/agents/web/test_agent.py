@@ -517,3 +517,12 @@ async def test_a_new_process_comes_back_to_the_same_page_with_the_same_form(desk
 
 def _any_action(desk: Desk):
     return to_action(WebChoice("visit", text="shop"), None, desk.sites)
+
+
+async def test_a_page_that_is_still_open_labels_the_next_block_before_anything_is_done(desk):
+    here = desk()
+    await here.perform(await here.propose(Script(("visit", "shop"))))
+    here.state.block = Block(number=2, agent="web", instruction="search")
+    assert here.block.labels == []
+    await here.propose(Script(("click", "button Search")))
+    assert here.block.labels == [UNTRUSTED], "its thoughts may quote the page"
