@@ -65,6 +65,10 @@ def test_malformed_streams_evict_only_what_a_memento_closes(tokens, expected):
     assert evicted(tokens) == expected
 
 
+def test_a_block_without_an_end_has_one_delimiter_to_keep():
+    assert evicted([7, 20, 21, 9, 22, 10, 23], keep_delimiters=True) == {1: 6, 2: 6}
+
+
 def test_an_empty_block_with_kept_delimiters_evicts_nothing():
     assert evicted([7, 8, 9, 10, 20], keep_delimiters=True) == {}
 

@@ -5,8 +5,10 @@ tokens, cut out of any text that spells them and left out of the text that vLLM 
 """
 
 import json
+import random
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import httpx
@@ -38,6 +40,7 @@ OPTIONS = (
 )
 MEMENTO = {7, 8, 9, 10}
 END = 2
+IDLE = ("vllm:num_requests_running{", "vllm:num_requests_waiting{", "vllm:kv_cache_usage_perc{")  # all nought when nothing is held
 LITERALS = ("<|block_start|>", "<|block_end|>", "<|summary_start|>", "<|summary_end|>")
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {"at": {"type": "string"}}}}}
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "it"}}\n</tool_call>'
@@ -367,3 +370,32 @@ def test_a_client_that_leaves_in_a_block_frees_the_engine(client):
         ):
             return
     raise AssertionError("the request still runs")
+
+
+def test_sixty_four_clients_that_leave_at_random_leave_nothing_behind(client, handle):
+    rng = random.Random(4)
+    pieces = [client.pair("one two three four five six seven eight", "nine ten") for _ in range(2)]
+    script = [*pieces[0], *pieces[1], *client.ids("and then it ends"), END]
+
+    def visit(lines: int) -> str:
+        seen = 0
+        body = {"model": client.name, "stream": True, **client.body(script)}
+        with Client(handle).http.stream("POST", "/v1/chat/completions", json=body) as reply:
+            for line in reply.iter_lines():
+                seen += line.startswith("data: ")
+                if seen > lines:
+                    return "left"
+        return "stayed"
+
+    with ThreadPoolExecutor(64) as pool:
+        ends = list(pool.map(visit, [rng.randrange(2 * len(script)) for _ in range(64)]))
+    assert {"left", "stayed"} == set(ends)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        metrics = client.http.get("/metrics").text
+        values = [float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(IDLE)]
+        if len(values) == len(IDLE) and not any(values):
+            break
+        time.sleep(0.5)
+    assert not any(values), metrics
+    assert client.chat(script).status_code == 200
