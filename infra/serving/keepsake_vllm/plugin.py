@@ -36,12 +36,13 @@ def register() -> None:
 
 def _install() -> None:
     from keepsake_vllm.api import plugin as api
-    from keepsake_vllm.engine import hooks, runner_v1, runner_v2, validation
+    from keepsake_vllm.engine import cpu_seeds, hooks, runner_v1, runner_v2, validation
 
     hooks.install()
     validation.install()
     api.install()
     runner_v1.install()
+    cpu_seeds.install()
     if _has_triton():  # V2 needs it, and its modules do not load without
         runner_v2.install()
 

@@ -71,11 +71,11 @@ def test_a_schema_binds_the_answer(server):
     assert reply["choices"][0]["message"]["content"].replace(" ", "").replace("\n", "") in {'{"city":"Paris"}', '{"city":"Rome"}'}
 
 
-def test_tokens_are_counted_with_the_template_and_the_memento_tokens(server):
+def test_tokens_are_counted_with_the_template_and_text_holds_no_memento_token(server):
     client, handle = server
     plain = client.post("/tokenize", json={"model": handle.name, "prompt": "a<|block_start|>b<|summary_end|>"}).json()
-    assert [token for token in plain["tokens"] if 7 <= token <= 10] == [7, 10]
-    assert plain["count"] == 4
+    assert not {7, 8, 9, 10} & set(plain["tokens"])
+    assert plain["count"] > 4
     turns = client.post("/tokenize", json={"model": handle.name, "messages": [{"role": "user", "content": "Hi"}]}).json()
     reply = chat(server, "Hi", max_tokens=1)
     assert turns["count"] == reply["usage"]["prompt_tokens"]

@@ -290,7 +290,7 @@ def test_endpoints_that_hide_their_prompt_count_the_same_as_harmless_text(client
 def test_wrong_options_are_refused_with_a_sentence(client, xargs):
     reply = client.chat(vllm_xargs=xargs)
     assert reply.status_code == 400
-    assert "must be" in reply.json()["error"]["message"] or "known are" in reply.json()["error"]["message"]
+    assert "Input should be" in reply.json()["error"]["message"] or "known are" in reply.json()["error"]["message"]
 
 
 @pytest.fixture

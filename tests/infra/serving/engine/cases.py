@@ -249,6 +249,12 @@ class Cases:
             "plain": plain.outputs[0].text,
         }
 
+    def seeds(self) -> Any:
+        """A seeded request says the same whether its prompt is prefilled in parts or found in the cache."""
+        prompt = self.words(150) + self.pair(60) + self.words(150)
+        said = [self.say(prompt, temperature=1.0, seed=7, max_tokens=12) for _ in range(2)]
+        return [list(output.outputs[0].token_ids) for output in said], [output.num_cached_tokens for output in said]
+
     def accounts(self) -> Any:
         """What the engine tells of a request, beside what the stream says."""
         from keepsake_vllm.api.accounts import LEDGER
@@ -273,7 +279,7 @@ def main() -> None:
 
 
 def tell(cases: Cases) -> None:
-    names = sys.argv[1:] or ["adapters", "malformed", "limits", "options", "grammar", "accounts", "pages_left"]
+    names = sys.argv[1:] or ["adapters", "malformed", "limits", "options", "grammar", "seeds", "accounts", "pages_left"]
     result = {}
     for name in names:
         sys.stderr.write(f"case: {name}\n")

@@ -87,6 +87,12 @@ def test_an_answer_behind_a_thought_keeps_to_its_schema(result):
     assert re.fullmatch(r"(yes|no), because [a-z]{3,9}\.", result["grammar"]["plain"])
 
 
+def test_a_seed_holds_over_a_prompt_that_is_prefilled_in_parts(result):
+    (first, second), cached = result["seeds"]
+    assert first == second
+    assert cached[0] == 0 < cached[1]
+
+
 def test_the_engine_accounts_for_what_it_evicted(result):
     usage = result["accounts"]["usage"]
     assert result["accounts"]["evictions"] == [[30, 72, 80], [80, 102, 107]]
