@@ -1,7 +1,6 @@
 """A conversation of an AutoGen agent with the real server: the agent drops what the model thought, and the next turn goes on from it."""
 
 import re
-import socket
 from typing import Any
 
 import httpx
@@ -10,10 +9,9 @@ from autogen_agentchat.agents import AssistantAgent
 
 from agents.completion import MementoResult
 from agents.model import ClientConfig, MementoChatClient
-from app.config import Settings
 from app.memento.thought import PartKind
 from infra.serving_process import start, stop, wait_ready
-from tests.infra.serving_environment import base_weights
+from tests.infra.serving_environment import base_weights, own_server_settings
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
 PAGE = 32  # tokens of a cache page (keepsake_vllm.launch)
@@ -21,15 +19,8 @@ PAGE = 32  # tokens of a cache page (keepsake_vllm.launch)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The base on a free port, with records and logs of its own, so that a server the person uses is left alone."""
     base_weights()
-    home, real = tmp_path_factory.mktemp("home"), Settings()
-    (home / "envs").symlink_to(real.env_dir)
-    (home / "weights").symlink_to(real.weights_dir)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=home, model_port=port)
+    settings = own_server_settings(tmp_path_factory.mktemp("home"))
     handle = start(settings, "base")
     try:
         wait_ready(handle, timeout_s=600)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def base_weights() -> Path:
     if not weights_ready(Settings(), "base"):
         pytest.skip("the base weights are not built here; `make setup` builds them")
     return Settings().weights_dir / "base"
+
+
+def own_server_settings(home: Path) -> Settings:
+    """Settings of a model server on a free port, with records and logs of its own below `home`, so that one the person uses is left alone;
+    environments and weights are the real ones."""
+    real = Settings()
+    (home / "envs").symlink_to(real.env_dir)
+    (home / "weights").symlink_to(real.weights_dir)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Settings(home=home, model_port=probe.getsockname()[1])
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,29 +1,20 @@
 """The real server on the real base weights: it loads, answers under a constraint, counts tokens, and stops."""
 
 import re
-import socket
 
 import httpx
 import pytest
 
-from app.config import Settings
 from infra.serving_process import start, stop, wait_ready
-from tests.infra.serving_environment import base_weights
+from tests.infra.serving_environment import base_weights, own_server_settings
 
 PATTERN = r"next (web|files|coder): [a-z ]{3,24}"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The base on a free port, with records and logs of its own, so that a server the person uses is left alone."""
     base_weights()
-    home, real = tmp_path_factory.mktemp("home"), Settings()
-    (home / "envs").symlink_to(real.env_dir)
-    (home / "weights").symlink_to(real.weights_dir)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=home, model_port=port)
+    settings = own_server_settings(tmp_path_factory.mktemp("home"))
     handle = start(settings, "base")
     try:
         wait_ready(handle, timeout_s=600)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from app.memento.grammar import Phase, TokenIds
+from app.memento.grammar import Phase, Reader, TokenIds
 
 
 @dataclass(frozen=True)
@@ -73,34 +73,27 @@ class Guard:
     """Where one request stands in the grammar. Reads its sampled tokens; the answer begins with the first token between blocks that is not blank,
     or behind </think> if the model opened <think>."""
 
-    __slots__ = ("_thinking", "answering", "blocks", "caps", "masks", "phase", "read", "since")
+    __slots__ = ("_reader", "_thinking", "answering", "blocks", "caps", "masks", "since")
 
     def __init__(self, masks: Masks, caps: Caps) -> None:
         self.masks = masks
         self.caps = caps
         self.blocks = 0  # finished
-        self.phase = Phase.TEXT
         self.answering = False
         self.since = 0  # tokens in the open block or memento, its first delimiter left out
-        self.read = 0  # tokens of the request's output
+        self._reader = Reader(masks.grammar.ids)  # of the request's output
         self._thinking = False
+
+    @property
+    def phase(self) -> Phase:
+        return self._reader.phase
 
     def push(self, token: int) -> None:
         """Read a sampled token."""
-        grammar, ids = self.masks.grammar, self.masks.grammar.ids
-        self.read += 1
-        self.since += 1
-        if self.answering:
-            return
-        if token == ids.block_start:
-            self.phase, self.since = Phase.BLOCK, 0
-        elif token == ids.block_end and self.phase is Phase.BLOCK:
-            self.phase = Phase.GAP
-        elif token == ids.summary_start and self.phase in (Phase.BLOCK, Phase.GAP):
-            self.phase, self.since = Phase.MEMENTO, 0
-        elif token == ids.summary_end and self.phase is Phase.MEMENTO:
-            self.phase, self.blocks = Phase.TEXT, self.blocks + 1
-        elif self.phase is Phase.TEXT:
+        grammar, before = self.masks.grammar, self.phase
+        self.blocks += self._reader.push(token) is not None
+        self.since = 0 if self.phase is not before else self.since + 1
+        if before is Phase.TEXT and self.phase is Phase.TEXT and not self.answering:
             if grammar.think and token in grammar.think:
                 self._thinking = token == grammar.think[0]
                 self.answering = not self._thinking
@@ -110,7 +103,7 @@ class Guard:
     def read_on(self, output: Sequence[int]) -> list[int]:
         """Read the request's output from where the last call ended; those of the tokens read that belong to the answer."""
         answer = []
-        for index in range(self.read, len(output)):
+        for index in range(self._reader.index, len(output)):
             thinking = self._thinking
             self.push(output[index])
             if self.answering and not thinking:

@@ -6,18 +6,15 @@ tokens, cut out of any text that spells them and left out of the text that vLLM 
 
 import json
 import random
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import httpx
 import pytest
 
-from app.config import Settings
 from infra.serving_process import log_tail, start, stop
 from tests.infra.serving.api.weights import with_control_tokens
-from tests.infra.serving_environment import base_weights
+from tests.infra.serving_environment import base_weights, own_server_settings
 
 pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -93,14 +90,9 @@ def wait_healthy(handle, deadline):
 
 @pytest.fixture(scope="module")
 def handle(tmp_path_factory):
-    home, real = tmp_path_factory.mktemp("home"), Settings()
+    home = tmp_path_factory.mktemp("home")
     model = with_control_tokens(base_weights(), home / "model")
-    (home / "envs").symlink_to(real.env_dir)
-    (home / "weights").symlink_to(real.weights_dir)
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=home, model_port=port)
+    settings = own_server_settings(home)
     options = [*OPTIONS]
     options[options.index('{"memento": {"enabled": true}}')] = json.dumps(
         {"memento": {"enabled": True, "session_dir": str(home / "sessions")}}
