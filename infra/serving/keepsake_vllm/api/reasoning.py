@@ -10,6 +10,7 @@ lets blocks through.
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from app.memento.grammar import MEMENTO_TOKENS
@@ -17,7 +18,7 @@ from vllm.parser.abstract_parser import DelegatingParser, DeltaMessage, Parser
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from keepsake_vllm.api.detokenise import Detokeniser, vocabulary
-from keepsake_vllm.api.parts import Kind, Sections
+from keepsake_vllm.api.parts import Kind, Sections, Vocabulary
 from keepsake_vllm.engine.options import Options, server_options
 from keepsake_vllm.engine.patch import wrap
 
@@ -79,8 +80,8 @@ class MementoReasoningParser(ReasoningParser):
 
     def __init__(self, tokenizer: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(tokenizer, *args, **kwargs)
-        ids = _options.token_ids(tokenizer.get_vocab())
-        self.reads = vocabulary(tokenizer, ids)
+        self.reads = _reads(tokenizer, _options)
+        ids = self.reads.ids
         order = (ids.block_start, ids.block_end, ids.summary_start, ids.summary_end)
         self.spelled = dict(zip(order, MEMENTO_TOKENS, strict=True))
         self.prompt: Sequence[int] = ()
@@ -130,6 +131,11 @@ class MementoReasoningParser(ReasoningParser):
     def _steps(self, tokens: Iterable[int]) -> list[Any]:
         sections = Sections(self.reads, self.reads.thinks(list(self.prompt)))
         return [step for token in tokens for step in sections.push(token)] + list(sections.finish())
+
+
+@lru_cache(maxsize=4)  # vLLM makes a parser for each request, and this goes through the whole vocabulary
+def _reads(tokenizer: Any, options: Options) -> Vocabulary:
+    return vocabulary(tokenizer, options.token_ids(tokenizer.get_vocab()))
 
 
 _options = Options()
