@@ -30,12 +30,14 @@ class Part(BaseModel):
 
 
 class KvUsage(BaseModel):
-    """What a request held in the key-value cache. `kv_auc`: keys resident, summed over its steps (MEMENTO, arXiv 2604.09852)."""
+    """What a request held in the key-value cache. `kv_auc`: keys resident, summed over its steps (MEMENTO, arXiv 2604.09852).
+    `computed_tokens`: those of prompt and answer that the server did not find in its cache."""
 
     peak_kv_tokens: int = Field(0, ge=0)
     kv_auc: int = Field(0, ge=0)
     evicted_tokens: int = Field(0, ge=0)
     compactions: int = Field(0, ge=0)
+    computed_tokens: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def reckon(evictions: Iterable[tuple[int, int, int]], computed: int) -> dict[str
         peak = max(peak, boundary - gone)
         start, gone = boundary, gone + size
     facts = {"peak_kv_tokens": peak, "kv_auc": total, "evicted_tokens": gone, "compactions": len(done)}
-    return {**facts, "replays": 0, "cached_tokens": 0}
+    return {**facts, "replays": 0, "cached_tokens": 0, "computed_tokens": computed}
 
 
 class Ledger:

@@ -5,10 +5,12 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from app.memento.grammar import TokenIds
+
 from keepsake_vllm.api.call import Call
 from keepsake_vllm.api.errors import invalid
 from keepsake_vllm.api.reply import Asked, Choice, Reply
-from keepsake_vllm.api.request import ECHO, SESSION, take_echoes, take_session
+from keepsake_vllm.api.request import ECHO, MARK, SESSION, Mark, take_echoes, take_marks, take_session
 from keepsake_vllm.api.server import Server
 from keepsake_vllm.api.sessions import Session, digest, message_digest
 from keepsake_vllm.api.splice import Splice
@@ -34,8 +36,10 @@ class Chat:
     async def begin(cls, server: Server, call: Call, body: dict[str, Any]) -> "Chat | None":
         """Changes `body` in place; None if this model has no memento tokens. Raises Refused."""
         if server.vocabulary is None or server.decoder is None:
-            if SESSION in body or any(isinstance(message, dict) and ECHO in message for message in body.get("messages") or []):
-                raise invalid(SESSION, "This server's model has no memento tokens: it keeps no sessions.")
+            if SESSION in body or any(
+                isinstance(message, dict) and {ECHO, MARK} & message.keys() for message in body.get("messages") or []
+            ):
+                raise invalid(SESSION, "This server's model has no memento tokens: it keeps no sessions and no blocks.")
             return None
         asked = Asked(token_ids=body.get("return_token_ids") is True, reasoning=body.get("include_reasoning", True) is not False)
         call.accounts = {}
@@ -49,6 +53,7 @@ class Chat:
     async def _continue(self, body: dict[str, Any]) -> None:
         """Put known ids in place of what was said before."""
         server, call = self._server, self._call
+        marks = take_marks(body)
         session = take_session(body)
         echoes = take_echoes(body, server.vocabulary_size)
         messages = body.get("messages")
@@ -63,8 +68,12 @@ class Chat:
                 answer = stored.position(messages, self._frame)
                 echoes = {index: ids for index, ids in echoes.items() if index > answer}
                 messages[answer] = _stand_in(messages[answer], splice.place(stored.ids, everything=True))
-        for index, ids in sorted(echoes.items()):
-            messages[index] = _stand_in(messages[index], splice.place(ids))
+        ends = len(messages) - 1 if body.get("continue_final_message") else None
+        for index in sorted({*echoes, *marks}):
+            if index in echoes:
+                messages[index] = _stand_in(messages[index], splice.place(echoes[index]))
+            else:
+                messages[index] = _marked(messages[index], marks[index], splice, server.ids, unfinished=index == ends)
         if splice.known:
             call.splice = splice
 
@@ -137,6 +146,18 @@ class Chat:
 def _stand_in(message: dict[str, Any], placeholder: str) -> dict[str, Any]:
     """An answer of which the template shall render only where it begins and what comes after it."""
     return {"role": message.get("role"), "content": placeholder}
+
+
+def _marked(message: dict[str, Any], mark: Mark | None, splice: Splice, ids: TokenIds | None, unfinished: bool) -> dict[str, Any]:
+    """A message with the tokens that its mark stands for. An unfinished memento is the model's to go on with: nothing closes it yet."""
+    assert ids is not None
+    end, content = [ids.block_end, ids.summary_start], message["content"]
+    if mark is None:
+        content = splice.place(end) + content + ("" if unfinished else splice.place([ids.summary_end]))
+    else:
+        before = splice.place(end) + mark.close + splice.place([ids.summary_end]) if mark.close is not None else ""
+        content = before + mark.kept + (splice.place([ids.block_start]) if mark.open else "") + content
+    return {**message, "content": content}
 
 
 def _kind(start: Message) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from keepsake_vllm.api.accounts import Account
 from keepsake_vllm.api.parts import Decoder, Kind, Part, Parts, Vocabulary
 
-USAGE = ("peak_kv_tokens", "kv_auc", "evicted_tokens", "compactions")
+USAGE = ("peak_kv_tokens", "kv_auc", "evicted_tokens", "compactions", "computed_tokens")
 
 
 @dataclass(frozen=True)

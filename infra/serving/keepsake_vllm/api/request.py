@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from keepsake_vllm.api.errors import invalid
 from keepsake_vllm.engine.options import OptionError, request_options
 
 SESSION = "memento_session"
 ECHO = "memento_token_ids"
+MARK = "memento"
 MAX_HANDLE = 200
 
 
@@ -53,6 +56,46 @@ def take_echoes(body: dict[str, Any], vocabulary_size: int) -> dict[int, list[in
     if echoes and _own_ids(body):
         raise invalid(ECHO, f"{ECHO} does not go with kv_transfer_params.prompt_token_ids.")
     return echoes
+
+
+class Mark(BaseModel):
+    """What of the memento grammar stands in a user message, in this order: the open block is closed with `close` as its memento, `kept` stays
+    visible, with `open` a block begins, then comes the content. An assistant message marked "close" is the memento of the open block."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    close: str | None = None
+    kept: str = ""
+    open: bool = False
+
+
+def take_marks(body: dict[str, Any]) -> dict[int, Mark | None]:
+    """Marks of messages by index, taken out of them; None for an assistant's memento. They make blocks that span turns. Raises Refused."""
+    marks: dict[int, Mark | None] = {}
+    messages = body.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else []):
+        if not isinstance(message, dict) or MARK not in message:
+            continue
+        mark, where, role = message.pop(MARK), f"messages[{index}].{MARK}", message.get("role")
+        if mark is None or (isinstance(mark, dict) and role == "assistant"):  # an answer of ours as it came, with its typed parts
+            continue
+        if not isinstance(message.get("content"), str) or message.get("tool_calls"):
+            raise invalid(where, f"{where}: a marked message has a string for its content, and no tool calls.")
+        if role == "assistant" and mark == "close":
+            marks[index] = None
+        elif role == "user" and isinstance(mark, dict):
+            try:
+                marks[index] = Mark.model_validate(mark)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                raise invalid(where, f"{where}.{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        else:
+            raise invalid(
+                where, f'{where}: on an assistant message "close", on a user message {{"close": text, "kept": text, "open": true}}.'
+            )
+    if marks and (SESSION in body or _own_ids(body)):
+        raise invalid(MARK, f"Marked messages go with neither {SESSION} nor kv_transfer_params.prompt_token_ids.")
+    return marks
 
 
 def _own_ids(body: dict[str, Any]) -> bool:

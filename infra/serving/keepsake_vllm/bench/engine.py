@@ -47,6 +47,7 @@ class Setup:
     max_len: int = 4096
     batch: int = 2048
     requests: int = 16
+    precise: bool = False  # linear layers as torch computes them, see keepsake_vllm.bench.precise
     memento: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
@@ -74,6 +75,7 @@ class Setup:
             max_logprobs=20,
             disable_log_stats=False,
             logits_processors=["keepsake_vllm.testing:ScriptedLogits"],
+            worker_extension_cls="keepsake_vllm.bench.precise.Precise" if self.precise else "",
             additional_config={"memento": options},
         )
         try:

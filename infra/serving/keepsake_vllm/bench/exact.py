@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     regimes, chosen = ENGINES[options.engine]
-    with Setup(options.model, options.stats, dtype="float32", **chosen).open() as llm, options.out.open("w") as out:
+    with Setup(options.model, options.stats, dtype="float32", precise=True, **chosen).open() as llm, options.out.open("w") as out:
         regimes(Recorder(llm, language(options.model), out, options.stats, chosen.get("memento", {})))
 
 

@@ -62,11 +62,12 @@ class Masks:
 
 @dataclass(frozen=True)
 class Caps:
-    """Greatest lengths in tokens (0: none), and how many blocks there must be before the answer."""
+    """Greatest lengths in tokens, and how many blocks there must and may be before the answer. 0: no limit."""
 
     block: int = 0
     memento: int = 0
     min_blocks: int = 0
+    max_blocks: int = 0
 
 
 class Guard:
@@ -115,13 +116,17 @@ class Guard:
         if self.answering:
             return self.masks.spare(constraint.copy())
         if self.between and not self._thinking and self.blocks >= self.caps.min_blocks:
-            return constraint | self.masks.begin_block
+            return self.masks.spare(constraint.copy()) if self._full else constraint | self.masks.begin_block
         return self.row()
 
     @property
     def between(self) -> bool:
         """Between blocks: another may begin, or the answer."""
         return self.phase is Phase.TEXT and not self.answering
+
+    @property
+    def _full(self) -> bool:
+        return 0 < self.caps.max_blocks <= self.blocks
 
     def row(self) -> np.ndarray:
         """Mask of the next token."""
@@ -134,4 +139,6 @@ class Guard:
             return masks.start_memento
         if self.phase is Phase.MEMENTO:
             return masks.end_memento if caps.memento and self.since >= caps.memento else masks.memento
-        return masks.between if self.blocks >= caps.min_blocks else masks.begin_block
+        if self.blocks < caps.min_blocks:
+            return masks.begin_block
+        return masks.answer if self._full else masks.between

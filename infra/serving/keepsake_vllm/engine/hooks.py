@@ -130,6 +130,7 @@ def _free(original: Method) -> Method:
     def _free_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         memory = memory_of(request)
         if memory is not None:
+            self.memento.pages.offer_end(request, memory)
             self.memento.ended[request.request_id] = memory
         return original(self, request, *args, **kwargs)
 
@@ -157,17 +158,19 @@ def _computed_blocks(original: Method) -> Method:
             return plain
         memory.read(request._all_token_ids)
         memory.reset()
-        if not memory.boundaries:
-            return plain
         pages = self.memento.pages
-        found = pages.lookup(request, memory) if self.enable_caching and not request.skip_reading_prefix_cache else None
+        reads = self.enable_caching and not request.skip_reading_prefix_cache
+        found = pages.lookup(request, memory) if reads and memory.boundaries else None
         if found is None:
             # Pages that others computed with plain attention are right up to the first boundary, and a hit must end before it.
-            blocks = list(plain[0].blocks[0][: (memory.boundaries[0] - 1) // pages.size])
-            length = len(blocks) * pages.size
+            blocks = list(plain[0].blocks[0])
+            blocks = blocks[: (memory.boundaries[0] - 1) // pages.size] if memory.boundaries else blocks
+            memory.hit = pages.lookup_plain(request, memory, blocks) if reads else None
+            if memory.hit is None and not memory.boundaries:
+                return plain
         else:
             blocks, memory.hit = found
-            length = memory.hit.length
+        length = memory.hit.length if memory.hit else len(blocks) * pages.size
         return self.create_kv_cache_blocks((blocks,)), length, *(0 for _ in plain[2:])
 
     return get_computed_blocks
@@ -176,7 +179,7 @@ def _computed_blocks(original: Method) -> Method:
 def _allocate(original: Method) -> Method:
     def allocate_slots(self: Any, request: Any, num_new_tokens: int, **kwargs: Any) -> Any:
         memory = memory_of(request)
-        if memory is None or not memory.boundaries:
+        if memory is None or not (memory.boundaries or memory.hit):
             return original(self, request, num_new_tokens, **kwargs)
         mementos, hit, logical = self.memento, memory.hit, request.num_computed_tokens
         if kwargs.get("full_sequence_must_fit"):
@@ -187,7 +190,9 @@ def _allocate(original: Method) -> Method:
             kwargs["full_sequence_must_fit"] = False
         if hit is None and not memory.offset:
             return original(self, request, num_new_tokens, **kwargs)
-        kwargs["delay_cache_blocks"] = True  # vLLM's names would be wrong from here on
+        holed = bool(hit.offset if hit is not None else memory.offset)
+        if holed:
+            kwargs["delay_cache_blocks"] = True  # vLLM's names would be wrong from here on
         if hit is not None:
             kwargs["num_new_computed_tokens"] = hit.pages * mementos.pages.size
             new = original(self, request, num_new_tokens + hit.tail, **kwargs)
@@ -200,7 +205,7 @@ def _allocate(original: Method) -> Method:
                 new = original(self, request, num_new_tokens, **kwargs)
             finally:
                 request.num_computed_tokens = logical
-        if new is not None:
+        if new is not None and holed:
             mementos.pages.offer(request, memory, logical + num_new_tokens)
         return new
 

@@ -21,11 +21,13 @@ class Account:
     compactions: int = 0
     replays: int = 0
     cached: int = 0
+    rows: int = 0  # all that were computed, again after a preemption too
     told: int = 0  # evictions that the client has heard of
 
     def computed(self, start: int, count: int, offset: int) -> None:
         """Rows [start, start + count) were computed with `offset` tokens evicted."""
         end = start + count
+        self.rows += count
         self.peak = max(self.peak, end - offset)
         new = end - max(start, self.furthest)
         if new > 0:
@@ -41,6 +43,7 @@ class Account:
             "compactions": self.compactions,
             "replays": self.replays,
             "cached_tokens": self.cached,
+            "computed_tokens": self.rows,
         }
 
 

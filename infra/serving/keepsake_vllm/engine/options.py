@@ -1,14 +1,14 @@
 """What the server and a request may choose: `--additional-config '{"memento": {...}}'` and a request's `vllm_xargs`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from app.memento.grammar import MEMENTO_TOKENS, TokenIds
 from app.memento.visibility import Policy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Mode = Literal["keep", "restart", "off"]
 MAX_KEEP_LAST_N = 64
-MAX_MIN_BLOCKS = 1024
+MAX_BLOCKS = 1024
 
 
 class Options(BaseModel):
@@ -57,9 +57,16 @@ class RequestOptions(BaseModel):
     memento: Mode = "keep"
     memento_keep_last_n: int | None = Field(None, ge=0, le=MAX_KEEP_LAST_N)
     memento_grammar: Literal[0, 1] | None = None
-    memento_min_blocks: int = Field(0, ge=0, le=MAX_MIN_BLOCKS, description="With the grammar enforced: no answer before so many blocks.")
+    memento_min_blocks: int = Field(0, ge=0, le=MAX_BLOCKS, description="With the grammar enforced: no answer before so many blocks.")
+    memento_max_blocks: int = Field(0, ge=0, le=MAX_BLOCKS, description="With the grammar enforced: no more blocks; 0 for no limit.")
     memento_max_block_tokens: int | None = Field(None, ge=0)
     memento_max_memento_tokens: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if 0 < self.memento_max_blocks < self.memento_min_blocks:
+            raise ValueError(f"memento_max_blocks ({self.memento_max_blocks}) is below memento_min_blocks ({self.memento_min_blocks})")
+        return self
 
     def policy(self, server: Policy) -> Policy:
         keep = server.keep_last_n if self.memento_keep_last_n is None else self.memento_keep_last_n

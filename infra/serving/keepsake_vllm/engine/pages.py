@@ -4,8 +4,9 @@ The key and value of a token depend on all tokens before it and on the policy, o
 logical prefix up to its last token, the ranges of tokens that its slots hold, and the policy. vLLM's own chain of block hashes is the prefix's
 hash (it carries the salt and the adapter too). Pages before the first hole keep vLLM's names and are shared with requests that evict nothing.
 
-A page that is not full has no name, but the one in which the newest memento ends also goes by the prefix up to that memento's boundary: it cannot
-be computed again without the block. Who finds it copies the slots it needs.
+A page that is not full has no name, with two exceptions. The one in which the newest memento ends goes by the prefix up to that memento's
+boundary: it cannot be computed again without the block. And the one in which a finished request ends goes by all that it computed: a
+conversation's next turn begins with just that, and would compute half a page anew. Who finds such a page copies the slots it needs.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ class Pages:
     def name(self, request: Any, memory: Memory, done: int, page: int, end: int) -> bytes:
         """Name of the slots [page * size, end) under a layout; `end` is the page's end, or inside it for the page of a newest memento."""
         first = page * self.size
-        if end <= memory.found[0].start and end == first + self.size:
+        if end == first + self.size and (not memory.found or end <= memory.found[0].start):
             return request.block_hashes[page]
         held, slot, logical_end = [], 0, 0
         for start, stop in memory.spans(done, end + memory.offsets[done]):
@@ -113,6 +114,17 @@ class Pages:
         if page < len(table):
             self.give_name(self.name(request, memory, memory.done, page, end), table[page])
 
+    def offer_end(self, request: Any, memory: Memory) -> None:
+        """Name the page in which a finished request ends by all that it computed, before it gives its pages up."""
+        if not self.manager.enable_caching:
+            return
+        end = min(request.num_computed_tokens, request.num_tokens - 1) - memory.offset
+        page, table = end // self.size, self.table(request.request_id)
+        if end <= 0 or end % self.size == 0 or page >= len(table):
+            return
+        if table[page].block_hash is None or hasattr(self.pool, "_insert_block_hash"):  # see give_name
+            self.give_name(self.name(request, memory, memory.done, page, end), table[page])
+
     # Finding
 
     def lookup(self, request: Any, memory: Memory) -> tuple[list[Any], Hit] | None:
@@ -143,8 +155,9 @@ class Pages:
         ending = (floor - 1) // size  # the page in which the newest memento ends: the likeliest to be gone, so looked for first
         page = full(ending)
         whole = page is not None and (ending + 1) * size <= cap
+        tail = floor - ending * size
         if page is None and floor % size:
-            page = self.find(self.name(request, memory, done, ending, floor))
+            page, tail = self.longest(request, memory, done, ending, floor, cap)
         if page is None:
             return None
         pages: list[Any] = []
@@ -154,15 +167,30 @@ class Pages:
                 return None
             pages.append(before)
         if not whole:
-            return pages, self._hit(memory, done, pages, page, floor - ending * size)
+            return pages, self._hit(memory, done, pages, page, tail)
         pages.append(page)
         while (len(pages) + 1) * size <= cap and (page := full(len(pages))) is not None:
             pages.append(page)
         rest = cap - len(pages) * size
         page = full(len(pages)) if 0 < rest < size else None
         if page is None or page.block_id in self.fresh:
-            return pages, self._hit(memory, done, pages)
+            page, rest = self.longest(request, memory, done, len(pages), len(pages) * size + 1, cap)
         return pages, self._hit(memory, done, pages, page, rest)
+
+    def lookup_plain(self, request: Any, memory: Memory, pages: list[Any]) -> Hit | None:
+        """What follows `pages`, whole ones before the first hole, in a page that is not full; None if nothing does."""
+        last = min([request.num_tokens - 1, *(boundary - 1 for boundary in memory.boundaries[:1])])
+        page, tail = self.longest(request, memory, 0, len(pages), len(pages) * self.size + 1, last)
+        return self._hit(memory, 0, pages, page, tail) if page is not None else None
+
+    def longest(self, request: Any, memory: Memory, done: int, page: int, low: int, high: int) -> tuple[Any | None, int]:
+        """A page that is not full and holds the slots from `page` * size up to an end of `low` to `high`: the one with most, and how many."""
+        first = page * self.size
+        for end in range(min(high, first + self.size - 1), low - 1, -1):
+            found = self.find(self.name(request, memory, done, page, end))
+            if found is not None and found.block_id not in self.fresh:
+                return found, end - first
+        return None, 0
 
     def _hit(self, memory: Memory, done: int, pages: list[Any], page: Any = None, tail: int = 0) -> Hit:
         """A hit on whole `pages` and the first `tail` slots of one more, which is marked as used just now."""

@@ -72,6 +72,7 @@ class Mementos:
             self.options.max_block_tokens if block is None else block,
             self.options.max_memento_tokens if memento is None else memento,
             own.memento_min_blocks,
+            own.memento_max_blocks,
         )
 
     # Before and after vLLM's own scheduling

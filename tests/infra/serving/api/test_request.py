@@ -3,7 +3,7 @@
 import pytest
 from keepsake_vllm.api.call import Call
 from keepsake_vllm.api.errors import Refused
-from keepsake_vllm.api.request import check_xargs, take_echoes, take_session
+from keepsake_vllm.api.request import Mark, check_xargs, take_echoes, take_marks, take_session
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ def test_what_is_allowed_passes(xargs):
         ("memento_keep_last_n", "1", "valid integer"),
         ("memento_keep_last_n", True, "valid integer"),
         ("memento_grammar", 2, "0 or 1"),
+        ("memento_max_blocks", 1025, "less than or equal to 1024"),
         ("memento_mode", "keep", "known are memento, memento_keep_last_n"),
     ],
 )
@@ -58,6 +59,42 @@ def test_echoes_are_taken_out():
 def test_wrong_token_ids_are_refused(role, ids):
     with pytest.raises(Refused):
         take_echoes({"messages": [{"role": role, "memento_token_ids": ids}]}, 10)
+
+
+def test_marks_are_taken_out():
+    said = [
+        {"role": "user", "content": "a", "memento": {"close": "m", "kept": "k", "open": True}},
+        {"role": "assistant", "content": "b", "memento": {"parts": []}},
+        {"role": "assistant", "content": "c", "memento": "close"},
+        {"role": "user", "content": "d"},
+    ]
+    body = {"messages": said}
+    assert take_marks(body) == {0: Mark(close="m", kept="k", open=True), 2: None}
+    assert all("memento" not in message for message in said), "an answer of ours may come back as it was given"
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ({"role": "user", "content": "a", "memento": "close"}, 'on an assistant message "close"'),
+        ({"role": "assistant", "content": "a", "memento": "open"}, 'on an assistant message "close"'),
+        ({"role": "system", "content": "a", "memento": {"open": True}}, 'on an assistant message "close"'),
+        ({"role": "user", "content": "a", "memento": {"opens": True}}, "opens: Extra inputs"),
+        ({"role": "user", "content": "a", "memento": {"open": "yes"}}, "open: Input should be a valid boolean"),
+        ({"role": "user", "content": [{"type": "text", "text": "a"}], "memento": {"open": True}}, "a string for its content"),
+        ({"role": "assistant", "content": "a", "tool_calls": [{}], "memento": "close"}, "no tool calls"),
+    ],
+)
+def test_wrong_marks_are_refused(message, says):
+    with pytest.raises(Refused, match=says) as refused:
+        take_marks({"messages": [message]})
+    assert refused.value.status == 400 and refused.value.body()["error"]["param"].startswith("messages[0].memento")
+
+
+@pytest.mark.parametrize("more", [{"memento_session": "new"}, {"kv_transfer_params": {"prompt_token_ids": [1]}}])
+def test_marks_stand_alone(more):
+    with pytest.raises(Refused, match="neither"):
+        take_marks({"messages": [{"role": "user", "content": "a", "memento": {"open": True}}], **more})
 
 
 def test_no_key_reaches_anothers_prefixes():

@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from agents.model_roles import BARE_TURNS
 from infra.serving_process import log_tail, start, stop
+from infra.training.examples import Example
 from tests.infra.serving.api.weights import with_control_tokens
 from tests.infra.serving_environment import base_weights, own_server_settings
 
@@ -321,6 +323,72 @@ def test_an_echo_of_ids_does_without_a_session(client, turn, script):
     by_echo = client.chat([5, END], messages=echoed, return_token_ids=True).json()["prompt_token_ids"]
     by_session = client.chat([5, END], messages=[*messages, more], memento_session=handle, return_token_ids=True).json()["prompt_token_ids"]
     assert by_echo == by_session
+
+
+RUN = Example(
+    role="stream",
+    family="shop",
+    kind="stream.shop",
+    seed=0,
+    messages=[
+        {"role": "user", "content": "PLAN\nTask: buy 3"},
+        {"role": "assistant", "content": "1 web: buy"},
+        {"role": "user", "content": "LEDGER", "opens": "yes"},
+        {"role": "assistant", "content": "step 1 web: buy"},
+        {"role": "user", "content": "Page: B\n[1]-[2] same", "closes": "Done: visit\nlink A [1]", "opens": "yes"},
+        {"role": "assistant", "content": "answer: 17.20"},
+        {"role": "user", "content": ""},
+        {"role": "assistant", "content": "Bought for 17.20.", "memento": "yes"},
+        {"role": "user", "content": "LEDGER", "kept": "Person: hurry\n", "opens": "yes"},
+    ],
+    completion="done",
+)
+
+
+def wire(messages):
+    """What the team's client makes of an example's messages."""
+    for message in messages:
+        mark = {"close": message.get("closes"), "kept": message.get("kept", ""), "open": "opens" in message}
+        marked = "closes" in message or "opens" in message
+        memento = {"memento": mark} if marked else {"memento": "close"} if "memento" in message else {}
+        yield {"role": message["role"], "content": message["content"], **memento}
+
+
+def test_a_run_as_one_conversation_has_the_tokens_that_it_is_learned_with(client):
+    expected = []
+    for piece in RUN.pieces:
+        expected += [8, 9] if piece.closes else []
+        own = client.ids(piece.text)
+        expected += [*(own[:-1] if piece.answer else own), 10] if piece.closes else own
+        expected += [7] if piece.opens else []
+    said = list(wire(RUN.messages))
+    reply = client.chat([5, END], messages=said, chat_template_kwargs=BARE_TURNS, return_token_ids=True).json()
+    answer = client.ids("done<|im_end|>")
+    assert reply["prompt_token_ids"] == expected[: -len(answer)] and expected[-len(answer) :] == answer
+    assert reply["usage"]["compactions"] == 2
+
+    begun = [*said[:7], {"role": "assistant", "content": "", "memento": "close"}]
+    own = client.ids("Bought for 17.20.<|im_end|>")
+    unfinished = {"continue_final_message": True, "add_generation_prompt": False}
+    reply = client.chat(own, messages=begun, chat_template_kwargs=BARE_TURNS, return_token_ids=True, **unfinished).json()
+    message = reply["choices"][0]["message"]
+    assert message["content"] == "Bought for 17.20." and not message.get("reasoning")
+    assert reply["prompt_token_ids"][-2:] == [8, 9] and reply["prompt_token_ids"] == expected[: len(reply["prompt_token_ids"])]
+
+
+def test_the_next_call_of_a_run_computes_what_is_new(client):
+    """Pages have 32 tokens: what a call left in the middle of one is found all the same, before and after a block is closed."""
+    salt = {"cache_salt": str(random.random()), "chat_template_kwargs": BARE_TURNS}
+    before = 0
+    for count, answer in ((1, "1 web: buy"), (3, "step 1 web: buy"), (5, "answer: 17.20"), (9, "done")):
+        said = list(wire(RUN.messages[:count]))
+        usage = client.chat([*client.ids(answer), END], messages=said, **salt).json()["usage"]
+        total = usage["prompt_tokens"] + usage["completion_tokens"] - 1
+        if count == 9:  # its memento was never generated here, so it is new as well
+            continue
+        new = total - before
+        assert usage["computed_tokens"] == new, (count, usage)
+        before = total
 
 
 def test_a_conversation_that_does_not_continue_is_refused(client, turn):

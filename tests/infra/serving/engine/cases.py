@@ -221,6 +221,12 @@ class Cases:
             return "".join({7: "[", 8: "]", 9: "(", 10: ")"}.get(token, ".") for token in tokens)
 
         eager = self.say(self.words(9), extra={"memento_grammar": 1}, logit_bias={BLOCK_START: 100.0}, max_tokens=150)
+        few = self.say(
+            self.words(9),
+            extra={"memento_grammar": 1, "memento_min_blocks": 1, "memento_max_blocks": 2, "memento_max_block_tokens": 5},
+            logit_bias={BLOCK_START: 100.0, BLOCK_END: 90.0},
+            max_tokens=60,
+        )
         shy = self.say(
             self.words(9),
             extra={"memento_grammar": 1},
@@ -236,7 +242,9 @@ class Cases:
         plain = self.say(self.words(9), max_tokens=60, structured_outputs=regex, ignore_eos=False)
         forced = self.say(
             self.words(9),
-            extra={"memento_grammar": 1, "memento_min_blocks": 2, "memento_max_block_tokens": 6, "memento_max_memento_tokens": 3},
+            extra={"memento_grammar": 1, "memento_min_blocks": 2, "memento_max_blocks": 2}
+            | {"memento_max_block_tokens": 6, "memento_max_memento_tokens": 3},
+            logit_bias={BLOCK_START: 100.0},
             max_tokens=120,
             structured_outputs=regex,
             ignore_eos=False,
@@ -244,6 +252,7 @@ class Cases:
         return {
             "forced": [phases(list(forced.outputs[0].token_ids)), forced.outputs[0].text],
             "eager": phases(list(eager.outputs[0].token_ids)),
+            "few": phases(list(few.outputs[0].token_ids)),
             "shy": phases(list(shy.outputs[0].token_ids)),
             "bound": [phases(list(bound.outputs[0].token_ids)), bound.outputs[0].text],
             "plain": plain.outputs[0].text,

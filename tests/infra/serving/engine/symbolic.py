@@ -4,7 +4,7 @@ The "key and value" of a token is the hash of the token, its position and of all
 row if and only if they agree in everything the row depends on: a slot moved wrongly, a page shared too early, a position that slipped or a block
 seen too long gives another hash, without rounding and without a model. The worker here is as vLLM's: it knows what the scheduler's output tells.
 
-    python tests/infra/serving/engine/symbolic.py --seed 1 --requests 200 [--asynchronous] [--pages 40] ...
+    python tests/infra/serving/engine/symbolic.py --seed 1 --requests 200 [--asynchronous] [--pages 40] ... [// --seed 2 ...]
 """
 
 import argparse
@@ -254,12 +254,13 @@ def main() -> None:
     parser.add_argument("--policy", choices=("fcfs", "priority"), default="fcfs")
     for flag in ("asynchronous", "keep-delimiters", "blind-end", "no-cache"):
         parser.add_argument(f"--{flag}", action="store_true")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.seeds):
-            sys.stdout.write(json.dumps({"seed": options.seed, **play(options, *build(options, Path(folder)))}) + "\n")
-            sys.stdout.flush()
-            options.seed += 1
+    regimes = " ".join(sys.argv[1:]).split("//")  # in one process: vLLM takes longer to import than a regime to play
+    for options in [parser.parse_args(regime.split()) for regime in regimes]:
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(options.seeds):
+                sys.stdout.write(json.dumps({"seed": options.seed, **play(options, *build(options, Path(folder)))}) + "\n")
+                sys.stdout.flush()
+                options.seed += 1
 
 
 def play(options: argparse.Namespace, scheduler: Any, hasher: Any) -> dict[str, Any]:

@@ -73,9 +73,13 @@ def test_the_grammar_gives_blocks_their_shape_and_caps(result):
     assert re.fullmatch(r"(\[\.*\]\(\.*\))+.*", result["grammar"]["shy"])
 
 
+def test_no_more_blocks_begin_than_a_request_allows(result):
+    assert re.fullmatch(r"(\[\.*\]\(\.{1,8}\)){2}\.+", result["grammar"]["few"])
+
+
 def test_blocks_may_be_demanded_before_a_bound_answer(result):
     shape, text = result["grammar"]["forced"]
-    assert re.match(r"(\[\.{1,6}\]\(\.{1,3}\)){2}", shape)
+    assert re.fullmatch(r"(\[\.{1,6}\]\(\.{1,3}\)){2}\.+", shape)
     assert re.fullmatch(r"(yes|no), because [a-z]{3,9}\.", text.rsplit("<|summary_end|>", 1)[1])
 
 
