@@ -1,8 +1,15 @@
-"""What the orchestrator is shown of the past: mementos, never the raw blocks they stand for."""
+"""What the model is shown of the past: mementos, never the raw blocks they stand for.
+
+`text`: every prompt stands alone, ledger and mementos are text in it; any endpoint will do. `stream`: the run is one conversation in which
+finished blocks are evicted (agents.stream); our own server only.
+"""
 
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from agents.state import Block, Memento, TeamState
+
+Context = Literal["text", "stream"]
 
 # Counts tokens of a text; the flag says that the number is an estimate.
 TokenCounter = Callable[[str], Awaitable[tuple[int, bool]]]

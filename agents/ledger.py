@@ -78,7 +78,12 @@ def describe(ledger: TaskLedger) -> str:
     """The task ledger as short lines: `given: …`, `look up: …`, `derive: …`, `guess: …`, then the plan."""
     facts = {"given": ledger.given, "look up": ledger.look_up, "derive": ledger.derive, "guess": ledger.guesses}
     lines = [f"{name}: {'; '.join(values)}" for name, values in facts.items() if values]
-    return "\n".join([*lines, *(f"{s.number} {s.agent}: {s.instruction}" for s in ledger.plan)])
+    return "\n".join([*lines, *plan_lines(ledger)])
+
+
+def plan_lines(ledger: TaskLedger) -> list[str]:
+    """`1 web: find …`, a line a step."""
+    return [f"{s.number} {s.agent}: {s.instruction}" for s in ledger.plan]
 
 
 def _follow(step: PlanStep, *, progress: bool) -> ProgressLedger:

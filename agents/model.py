@@ -50,6 +50,18 @@ class Constraint:
     json_schema: dict[str, Any] | None = None
 
 
+class StreamQuestion(UserMessage):
+    """A user message of a run that is a stream; `mark`: agents.stream.Said.mark."""
+
+    mark: dict[str, Any] | str | None = None
+
+
+class StreamAnswer(AssistantMessage):
+    """An answer of one."""
+
+    mark: dict[str, Any] | str | None = None
+
+
 @dataclass
 class EstimatedUsage(RequestUsage):
     """Token counts that the server did not send and `estimate_tokens` stands in for."""
@@ -81,6 +93,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         self._total = RequestUsage(prompt_tokens=0, completion_tokens=0)
         self._counts_tokens: bool | None = None
         self._vllm: bool | None = None
+        self.knows_mementos: bool | None = None  # None until the server has answered
         self._constrains = True
         self._sessions = Sessions() if config.sessions else None
         self._thinking = Thinking(config.thinking_blocks) if config.thinking_blocks else None
@@ -225,9 +238,9 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
         elif json_output or schema:
             request["response_format"] = {"type": "json_object"}
         body: dict[str, Any] = dict(request.get("extra_body") or {})
-        if constraint and constraint.regex and self._constrains and await self._is_vllm():
+        if constraint and constraint.regex and self._constrains and await self.is_vllm():
             body["structured_outputs"] = {"regex": constraint.regex}
-        ours = bool(self._thinking or self._sessions) and await self._is_vllm()
+        ours = bool(self._thinking or self._sessions) and await self.is_vllm()
         if ours and self._thinking:
             body["vllm_xargs"] = {**self._thinking.xargs, **body.get("vllm_xargs", {})}
             self._thinking.make_room(request)
@@ -235,14 +248,14 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
             body[FIELD] = self._sessions.find(request)
         return {**request, "extra_body": body} if body else request
 
-    async def _is_vllm(self) -> bool:
-        """Whether the endpoint is a vLLM server, which takes fields that OpenAI's API does not have; asked until it has said so."""
+    async def is_vllm(self) -> bool | None:
+        """Whether the endpoint is a vLLM server, which takes fields that OpenAI's API does not have; None until it has answered."""
         if self._vllm is None:
             try:
                 answer = await self._http.get(_root(self.config.base_url) + "/version", timeout=5.0)
                 self._vllm = answer.status_code == 200 and "version" in answer.json()
             except (httpx.HTTPError, TypeError, ValueError):
-                return False
+                return None
         return self._vllm
 
     def _give_way(self, request: dict[str, Any], error: openai.APIStatusError, chosen: Mapping[str, Any]) -> bool:
@@ -274,6 +287,7 @@ class MementoChatClient(ChatCompletionClient, Component[ClientConfig]):
     def _learn(self, request: dict[str, Any], answer: Completion, result: MementoResult) -> None:
         """Keep the conversation's new handle; ask no more for what the server turns out not to have."""
         message, body = answer.choices[0].message, request.get("extra_body", {})
+        self.knows_mementos = message.memento is not None
         if "vllm_xargs" in body and message.memento is None:
             self._thinking = None
         if not self._sessions or FIELD not in body or result.finish_reason == "unknown":  # broken off: the server keeps no such turn
@@ -339,6 +353,12 @@ def _typed(error: openai.OpenAIError, config: ClientConfig) -> ModelError:
 def _to_openai(message: LLMMessage, clean: Callable[[str], str] | None) -> list[dict[str, Any]]:
     """One AutoGen message as the OpenAI API takes it (one per tool result); `clean` goes over every text in it."""
     clean = clean or (lambda text: text)
+    if isinstance(message, StreamQuestion | StreamAnswer) and isinstance(message.content, str):
+        role = "user" if isinstance(message, StreamQuestion) else "assistant"
+        mark = (
+            {k: clean(v) if isinstance(v, str) else v for k, v in message.mark.items()} if isinstance(message.mark, dict) else message.mark
+        )
+        return [{"role": role, "content": clean(message.content), **({"memento": mark} if mark else {})}]
     if isinstance(message, SystemMessage):
         return [{"role": "system", "content": clean(message.content)}]
     if isinstance(message, UserMessage):

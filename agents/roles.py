@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agents.state import PlanStep, ProgressLedger, TaskLedger
+from agents.stream import Stream
 from agents.web.screen.base import PageView
 from app.events import NewEvent
 
@@ -47,22 +48,25 @@ class LedgerView:
 
 @dataclass(frozen=True)
 class WebView:
-    """One browser decision. `history` is what was done in this block, `page` what is on the screen (None before the first visit)."""
+    """One browser decision. `history` is what was done in this block, `page` what is on the screen (None before the first visit), `problem` what
+    the last step ran into."""
 
     instruction: str
     sites: list[str]
     history: list[str]
     page: PageView | None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class FilesView:
-    """One decision about files. `content` is what the last read gave (None before one)."""
+    """One decision about files. `content` is what the last read gave (None before one), `problem` what the last step ran into."""
 
     instruction: str
     files: list[str]
     history: list[str]
     content: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,12 @@ Value = TaskLedger | list[PlanStep] | ProgressLedger | WebChoice | FilesChoice |
 
 
 class Roles(Protocol):
-    """Answers role calls. `role` is facts | plan | ledger | web | files | coder | memento | final."""
+    """Answers role calls. `role` is facts | plan | ledger | web | files | coder | memento | final.
+
+    `stream`: that of the run whose turn is being taken, which calls add to; None: every call stands alone. The orchestrator sets it.
+    """
+
+    stream: Stream | None
 
     async def ask(self, role: str, view: View) -> Any:
         """The typed value of the role (see `Value`). Raises ModelError when there is none after retries."""

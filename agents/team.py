@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from agents.coder.agent import CoderMember
 from agents.coder.executor import ExecutorMember
-from agents.context import TokenCounter
+from agents.context import Context, TokenCounter
 from agents.files.agent import FilesMember
 from agents.files.workspace import Workspace
 from agents.foreign import ForeignMember, load_text_only, text_only
@@ -25,6 +25,7 @@ from agents.member import Member
 from agents.model import MementoChatClient, estimate_tokens
 from agents.model_roles import ModelRoles
 from agents.orchestrator import Limits, Orchestrator
+from agents.profiles import incremental
 from agents.profiles.base import Profile
 from agents.profiles.compact import CompactProfile
 from agents.profiles.full import FullProfile
@@ -33,6 +34,7 @@ from agents.safety.gate import Gate
 from agents.safety.grants import Grants
 from agents.sandbox import choose
 from agents.state import Decision, Inbox, TeamState, TurnResult
+from agents.stream import Stream
 from agents.web.agent import WebMember
 from app.config import Settings, get_settings
 from app.errors import InvalidInput, SetupError
@@ -77,6 +79,7 @@ class MementoTeam(Team, Component[TeamConfig]):
         limits: Limits | None = None,
         max_turns: int = 200,
         name: str = "keepsake",
+        context: Context = "text",
         config: TeamConfig | None = None,
     ) -> None:
         """Raises SetupError for a member whose effects cannot be gated, or two members of one name."""
@@ -92,6 +95,7 @@ class MementoTeam(Team, Component[TeamConfig]):
         self.roles = roles
         self.orchestrator = Orchestrator(roles, self.members, self.gate, journal or MemoryJournal(), count or _estimate, limits)
         self.max_turns = max_turns
+        self.context: Context = context
         self.state: TeamState | None = None
         self._name = name
         self._config = config
@@ -102,7 +106,8 @@ class MementoTeam(Team, Component[TeamConfig]):
 
     def initial_state(self, task: TaskCreate) -> TeamState:
         """The state before the first turn."""
-        return TeamState(task=task.text, sites=task.sites, review_plan=task.review_plan)
+        stream = Stream() if self.context == "stream" else None
+        return TeamState(task=task.text, sites=task.sites, review_plan=task.review_plan, stream=stream)
 
     async def turn(self, state: TeamState, inbox: Inbox | None = None) -> TurnResult:
         """See Orchestrator.turn."""
@@ -286,6 +291,7 @@ def open_team(
         journal=journal,
         count=_counter(client),
         limits=Limits(settings.max_stalls, settings.max_replans),
+        context=settings.model_context if isinstance(client, MementoChatClient) and profile.name in incremental.PROFILES else "text",
     )
 
 

@@ -13,7 +13,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 
 @dataclass(frozen=True)
 class Thinking:
-    """`blocks` is the least number; the grammar lets a model think on after them."""
+    """`blocks`: how many there are, no fewer and no more, so that the room made for them is enough."""
 
     blocks: int
 
@@ -28,6 +28,7 @@ class Thinking:
         return {
             "memento_grammar": 1,
             "memento_min_blocks": self.blocks,
+            "memento_max_blocks": self.blocks,
             "memento_max_block_tokens": BLOCK_TOKENS,
             "memento_max_memento_tokens": MEMENTO_TOKENS,
         }

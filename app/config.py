@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         "auto",
         description="Prompt breadth: compact for the embedded model, full for larger ones; auto decides by name.",
     )
+    model_context: Literal["text", "stream"] = Field(
+        "text",
+        description="What the team's model is shown of a run: text (ledger and mementos in every prompt, any endpoint) or stream (the run as one "
+        "conversation whose finished blocks our own server evicts; compact profile only, and the weights in production have not learned it yet).",
+    )
     model_timeout_s: float = Field(60.0, gt=0, description="A model call with no answer for this long has failed.")
     model_retries: int = Field(2, ge=0, le=10, description="Further tries with the error as feedback.")
     model_thinking_blocks: int = Field(
@@ -104,6 +109,11 @@ class Settings(BaseSettings):
     def run_dir(self) -> Path:
         """What `keepsake up` started: a record for each process."""
         return self.home / "run"
+
+    @property
+    def switch_lock(self) -> Path:
+        """Locked by whoever replaces our model server, for as long as that takes (app.lock.held)."""
+        return self.run_dir / "model-switch.lock"
 
     @property
     def env_dir(self) -> Path:

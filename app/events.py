@@ -40,7 +40,7 @@ class EventType(StrEnum):
     ACTION_FAILED = "action.failed"  # {block, action_id, error}
     ACTION_UNKNOWN = "action.unknown"  # {action_id, action}: cut off between intent and outcome
     ARTIFACT = "artifact"  # {artifact_id, name, media_type, size}
-    MODEL_CALL = "model.call"  # {role, prompt_tokens, completion_tokens, seconds, estimated}
+    MODEL_CALL = "model.call"  # {role, prompt_tokens, completion_tokens, seconds, estimated, computed_tokens?, peak_kv_tokens?}
     MODEL_RETRY = "model.retry"  # {role, attempt, problem}
     INPUT_REQUESTED = "input.requested"  # {question}
     MESSAGE = "message"  # {text}: the person's word (steer or answer)

@@ -31,7 +31,8 @@ class FilesMember:
         history = [f"{s.summary}{'' if s.ok else ': ' + s.observation}" for s in block.steps]
         last = block.steps[-1] if block.steps else None
         content = last.observation if last and last.ok and last.action and last.action.kind == "files.read" else None
-        view = FilesView(block.instruction, self.workspace.names(), history, content)
+        problem = last.observation if last and not last.ok else ""
+        view = FilesView(block.instruction, self.workspace.names(), history, content, problem)
         choice: FilesChoice = await roles.ask("files", view)
         if choice.verb == "answer":
             return Answer(choice.text)

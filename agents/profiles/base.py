@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import jinja2
 
 from agents.model import Constraint
-from agents.roles import View
+from agents.roles import FilesView, View
+from agents.stream import Said
 
 
 class Malformed(ValueError):
@@ -17,11 +18,16 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """Messages of one role call ({role, content}), the constraint on the answer, and the longest answer in tokens."""
+    """Messages of one role call ({role, content}), the constraint on the answer, and the longest answer in tokens.
+
+    Of a run that is a stream: `said` in place of `messages`, and whether the answer is the memento of the open block (`closes`).
+    """
 
     messages: list[dict[str, str]]
     constraint: Constraint
     max_tokens: int
+    closes: bool = False
+    said: tuple[Said, ...] = ()
 
 
 class Profile(Protocol):
@@ -49,3 +55,8 @@ def one_line(text: str, limit: int) -> str:
     """`text` on one line, at most `limit` characters; what is cut is marked."""
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def content_lines(view: FilesView) -> list[str]:
+    """What a small model is shown of a file."""
+    return [one_line(line, 160) for line in (view.content or "").splitlines() if line.strip()][:16]

@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.ledger import describe
 from agents.model import Constraint
-from agents.profiles.base import Malformed, Prompt, one_line, templates
+from agents.profiles.base import Malformed, Prompt, content_lines, one_line, templates
 from agents.roles import (
     CoderView,
     FactsView,
@@ -197,5 +197,5 @@ def _extra(view: View) -> dict[str, Any]:
     if isinstance(view, WebView):
         return {"page": lines(view.page) if view.page else []}
     if isinstance(view, FilesView):
-        return {"content": [one_line(line, 160) for line in (view.content or "").splitlines() if line.strip()][:16]}
+        return {"content": content_lines(view)}
     return {}

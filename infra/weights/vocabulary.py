@@ -26,11 +26,17 @@ NOISE_STD = 0.01  # MEMENTO A.2.1
 SPACE = "Ġ"  # how byte-level BPE writes a leading space
 
 # Plain ChatML. SmolLM2's own template puts a system prompt of its makers before every conversation that has none.
+# With `bare_turns` an answer begins with <|im_start|> and ends with <|im_end|>, and nothing else says whose turn it is: two tokens a pair of
+# turns for ten, and a team's run has twenty pairs.
 CHAT_TEMPLATE = (
+    "{% if bare_turns %}<|im_start|>"
+    "{% for message in messages %}"
+    "{{ (message['content'] or '') + ('<|im_end|>' if message['role'] == 'assistant' else '<|im_start|>') }}"
+    "{% endfor %}{% else %}"
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + (message['content'] or '') + '<|im_end|>\\n' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}{% endif %}"
 )
 
 

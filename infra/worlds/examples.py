@@ -23,6 +23,7 @@ from infra.worlds.play import play, request
 
 REAL_EVERY = 20
 SLIPS = 0.04  # share of browser decisions that go wrong on purpose
+BREAKS = 0.06  # share of ledgers at which a run's conversation begins anew
 
 
 async def episode(family: FamilyName, seed: int, split: Split, folder: Path, *, real: bool = False, slips: float = SLIPS) -> list[Example]:
@@ -31,8 +32,8 @@ async def episode(family: FamilyName, seed: int, split: Split, folder: Path, *, 
     async with WorldInstance(task, folder) as world:
         settings = Settings(home=folder)
         wanted = request(task, world.sites)
-        roles = OracleRoles(task, slips)
-        team = world_team(settings, wanted, world.workspace, roles, fast=not real)
+        roles = OracleRoles(task, slips, BREAKS)
+        team = world_team(settings, wanted, world.workspace, roles, fast=not real, context="stream")
         try:
             _, played = await play(team, wanted, keep_events=False)
             played.check = world.check()
@@ -40,7 +41,7 @@ async def episode(family: FamilyName, seed: int, split: Split, folder: Path, *, 
             await team.close()
     if not played.check.solved:
         raise ToolError(f"The oracle did not solve {family} {seed}: {played.cause}", hint="Mend infra.worlds.oracle.")
-    return roles.examples
+    return [*roles.examples, *roles.conversations]
 
 
 def episodes(work: tuple[tuple[FamilyName, int], ...], split: Split, real_every: int) -> list[Example]:

@@ -12,6 +12,7 @@ from typing import Self
 
 from agents.coder.agent import CoderMember
 from agents.coder.executor import ExecutorMember
+from agents.context import Context
 from agents.files.agent import FilesMember
 from agents.files.workspace import Workspace
 from agents.journal import MemoryJournal
@@ -72,7 +73,9 @@ class TrustedPython:
         return None
 
 
-def world_team(settings: Settings, wanted: TaskCreate, workspace: Path, roles: Roles, *, fast: bool) -> MementoTeam:
+def world_team(
+    settings: Settings, wanted: TaskCreate, workspace: Path, roles: Roles, *, fast: bool, context: Context = "text"
+) -> MementoTeam:
     """The house team with `roles` in the model's place: over the real browser and sandbox, or over the fast path."""
     keeper = MemoryJournal()
     gate = Gate(wanted.policy, Grants.of_task(wanted.sites, settings.own_ports))
@@ -85,9 +88,8 @@ def world_team(settings: Settings, wanted: TaskCreate, workspace: Path, roles: R
         CoderMember(space),
         ExecutorMember(space, TrustedPython() if fast else choose(settings), keeper),
     ]
-    return MementoTeam(
-        members, roles, sites=wanted.sites, gate=gate, journal=keeper, limits=Limits(settings.max_stalls, settings.max_replans)
-    )
+    limits = Limits(settings.max_stalls, settings.max_replans)
+    return MementoTeam(members, roles, sites=wanted.sites, gate=gate, journal=keeper, limits=limits, context=context)
 
 
 def _stamps(workspace: Path | None) -> dict[str, tuple[int, int]]:

@@ -306,10 +306,10 @@ _PROGRAMS = ((_COMPUTE, _compute), (_COMPARE, _compare), (_SUM, _sum), (_KEEP, _
 
 def _failure(view: MementoView) -> str:
     """What went wrong, in one sentence; empty when nothing did."""
-    error = re.fullmatch(r"error (\d+)", view.result)
+    error = re.fullmatch(r"error (\d+)|(the page did not load)", view.result)
     if error:
         site = re.search(r" (?:in|of) (shop|tracker)\b", view.instruction)
-        return f"The {site[1] if site else 'site'} failed with error {error[1]}."
+        return f"The {site[1] if site else 'site'} {f'failed with error {error[1]}' if error[1] else 'did not load'}."
     if view.failed:
         return {"coder": "The program failed.", "web": "The site could not be used."}.get(view.agent, "The step failed.")
     return ""

@@ -10,6 +10,7 @@ from agents.profiles.compact import CompactProfile
 from agents.roles import View
 from agents.safety.permit import Permit
 from agents.state import Block, TeamState
+from agents.stream import Stream
 from app.errors import ModelOutputInvalid
 from app.events import NewEvent
 from app.schemas import Action, Effect
@@ -24,6 +25,7 @@ class ScriptedRoles:
         self.lines = lines
         self.seen: dict[str, list[View]] = defaultdict(list)
         self.profile = CompactProfile()
+        self.stream: Stream | None = None
         self.thoughts: list[NewEvent] = []  # what the next drain gives
 
     async def ask(self, role: str, view: View) -> Any:

@@ -26,7 +26,7 @@ PARTS = [
     {"type": "memento", "index": 0, "text": "web first", "tokens": 2},
     {"type": "answer", "index": 0, "text": "step 1 web: look", "tokens": 6},
 ]
-KV = {"peak_kv_tokens": 31, "kv_auc": 700, "evicted_tokens": 9, "compactions": 1}
+KV = {"peak_kv_tokens": 31, "kv_auc": 700, "evicted_tokens": 9, "compactions": 1, "computed_tokens": 20}
 
 
 def thinking(text: str, parts: Any = PARTS, **usage: int) -> dict[str, Any]:
@@ -47,6 +47,7 @@ async def test_the_grammar_is_asked_for_and_the_answer_keeps_its_room():
     assert body["vllm_xargs"] == {
         "memento_grammar": 1,
         "memento_min_blocks": 2,
+        "memento_max_blocks": 2,
         "memento_max_block_tokens": BLOCK_TOKENS,
         "memento_max_memento_tokens": MEMENTO_TOKENS,
     }

@@ -15,7 +15,7 @@ PARTS = [
     {"type": "block", "index": 1, "text": "two", "tokens": 5, "evicted": 0},
     {"type": "answer", "index": 0, "text": "so", "tokens": 1},
 ]
-KV = {"peak_kv_tokens": 31, "kv_auc": 700, "evicted_tokens": 9, "compactions": 1}
+KV = {"peak_kv_tokens": 31, "kv_auc": 700, "evicted_tokens": 9, "compactions": 1, "computed_tokens": 20}
 
 
 def run(*steps: tuple[EventType, dict[str, Any]], labels: tuple[str, ...] = ()) -> list[Event]:

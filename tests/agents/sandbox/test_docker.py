@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sandbox
 def containers(engine: Engine) -> list:
     client = engine.client()
     try:
-        return client.containers.list(all=True, filters={"label": LABEL})
+        return client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)  # another may be just going
     finally:
         client.close()
 

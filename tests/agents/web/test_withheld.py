@@ -5,7 +5,9 @@ import threading
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import CDPSession
 
+from agents.web import tabs
 from agents.web.surface import LEFT_OVER, NO_SOCKET, WITHHELD
 from app.errors import ElementMissing
 from tests.agents.web.agreement import named
@@ -83,6 +85,43 @@ async def test_a_step_that_may_write_sends_it(opened, script):
         while not written(site):  # nobody waits for a beacon
             await asyncio.sleep(0.02)
     assert [path for _, path in written(site)] == ["/w"]
+
+
+@pytest.mark.parametrize("script", [SENDERS[name] for name in ("fetch", "keepalive", "request", "beacon")])
+async def test_a_step_that_may_write_waits_for_what_is_slow_to_come_to_the_filter(opened, script, monkeypatch):
+    browser, site = await opened(f'<title>Start</title><button onclick="{script}">Order</button>')
+    send = CDPSession.send
+
+    async def slowly(self, method, params=None):
+        await asyncio.sleep(0.5 * (method == "Fetch.continueRequest"))
+        return await send(self, method, params)
+
+    monkeypatch.setattr(CDPSession, "send", slowly)
+    await browser.click(named(await browser.read(), "button", "Order").id, write=True)
+    async with asyncio.timeout(10):
+        while not written(site):  # nobody waits for the answer to a beacon
+            await asyncio.sleep(0.02)
+    assert (browser.notes(), browser.withheld) == ([], False)
+
+
+async def test_a_write_that_never_comes_to_the_filter_keeps_nobody_waiting(opened, monkeypatch):
+    browser, site = await opened(f'<title>Start</title><button onclick="{SENDERS["fetch"]}">Order</button>')
+    monkeypatch.setattr(tabs, "_ARRIVAL_S", 0.3)
+    monkeypatch.setattr(CDPSession, "send", lambda *_: asyncio.sleep(60))
+    began = asyncio.get_running_loop().time()
+    await browser.click(named(await browser.read(), "button", "Order").id, write=True)
+    assert asyncio.get_running_loop().time() - began < 2.5
+    assert written(site) == []
+
+
+async def test_a_write_that_the_filter_turns_away_is_not_waited_for(opened, make_site):
+    foreign = make_site({})
+    script = f"fetch('{foreign.url}/w', {{method: 'POST', mode: 'no-cors'}})"
+    browser, _ = await opened(f'<title>Start</title><button onclick="{script}">Order</button>')
+    began = asyncio.get_running_loop().time()
+    await browser.click(named(await browser.read(), "button", "Order").id, write=True)
+    assert asyncio.get_running_loop().time() - began < tabs._ARRIVAL_S
+    assert foreign.asked == []
 
 
 @pytest.mark.parametrize("script", [SENDERS["fetch"], SENDERS["request"], SENDERS["form"], SLOW_SENDERS["worker"]])

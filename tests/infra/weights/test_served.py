@@ -1,14 +1,18 @@
 """What the server is given: the base, or the base with the newest production delta; built once."""
 
+import json
 import sys
 
 import pytest
 
 from app.config import Settings
 from app.errors import NotFound, SetupError
+from app.registry import Aliases
+from infra.training.registry import Registry
 from infra.weights import program, served
 from infra.weights.manifest import WEIGHTS, tokenizer_hash, write_manifest
-from infra.weights.served import build_served, served_name, server_options, weights_ready
+from infra.weights.served import build_served, build_version, make_room, served_name, server_options, weights_ready
+from tests.infra.training.promoting import finished_run, prepare
 from tests.infra.weights.tensors import tiny_llama, write
 from tests.infra.weights.test_shipped import entry
 
@@ -73,6 +77,74 @@ manifest = Manifest(name="first-team", weights="{delta.rebuilt}", tensors={{}}, 
     assert [path.name for path in directory.parent.iterdir()] == [directory.name]
     assert weights_ready(settings)
     assert build_served(settings) == directory  # with no interpreter at all: nothing is built
+
+
+def test_weights_that_an_alias_or_a_running_server_needs_make_no_room(settings, tmp_path, monkeypatch):
+    settings = prepare(tmp_path, monkeypatch)
+    registry = Registry(settings)
+    for candidate in (finished_run(settings, f"seed={number}") for number in (1, 2, 3)):
+        with registry.locked():
+            build_version(settings, registry.register(candidate.version, candidate.file))
+    one, two, three = sorted(registry.view().versions, key=lambda version: version.version)
+    directories = {version.version: build_version(settings, version) for version in (one, two, three)}
+    registry.point(Aliases(production=one.version, previous=two.version))
+    running = settings.weights_dir / "served" / "running"
+    running.mkdir()
+    settings.run_dir.mkdir(parents=True)
+    (settings.run_dir / "model-production.json").write_text(json.dumps({"weights": str(running)}))
+    (settings.run_dir / "model-base.json").write_text("no record")
+    make_room(settings)
+    kept = set((settings.weights_dir / "served").iterdir())
+    assert kept == {directories[one.version], directories[two.version], running}
+
+
+def test_where_it_is_not_known_what_is_needed_nothing_makes_room(settings, tmp_path, capsys):
+    stray = settings.weights_dir / "served" / "stray"
+    stray.mkdir(parents=True)
+    registry = Registry(settings)
+    registry.path.mkdir(parents=True)
+    (registry.path / "aliases.json").write_text("{")
+    make_room(settings)
+    assert stray.is_dir() and "Remove the file" in capsys.readouterr().err
+
+
+def test_the_alias_production_decides_over_what_ships(settings, tmp_path, monkeypatch):
+    settings = prepare(tmp_path, monkeypatch)
+    registry, candidate = Registry(settings), finished_run(settings)
+    assert build_served(settings).name.startswith("shipped-1-")
+    with registry.locked():
+        version = registry.register(candidate.version, candidate.file)
+        registry.point(Aliases(production=version.version))
+    assert not weights_ready(settings)
+    assert build_served(settings).name == f"{version.version}-{version.rebuilt[:12]}" and weights_ready(settings)
+    registry.point(Aliases(production="gone"))
+    with pytest.raises(SetupError, match="gone from the registry") as error:
+        build_served(settings)
+    assert "rollback" in error.value.hint
+
+
+def test_a_damaged_version_is_told_of_before_anything_is_built_for_it(settings, tmp_path, monkeypatch):
+    settings = prepare(tmp_path, monkeypatch)
+    registry, candidate = Registry(settings), finished_run(settings)
+    with registry.locked():
+        version = registry.register(candidate.version, candidate.file)
+    path = registry.path / version.version / "delta.safetensors"
+    path.chmod(0o644)
+    path.write_bytes(b"x")
+    monkeypatch.setattr(served, "_base", lambda *arguments: pytest.fail("built the base"))
+    with pytest.raises(SetupError, match="missing or damaged"):
+        build_version(settings, version)
+
+
+def test_a_home_that_takes_no_copy_of_what_ships_is_served_all_the_same(settings, tmp_path, monkeypatch, capsys):
+    settings = prepare(tmp_path, monkeypatch)
+    monkeypatch.setattr("infra.training.registry.shutil.copyfile", full)
+    assert build_served(settings).name.startswith("shipped-1-")
+    assert "not in the registry" in capsys.readouterr().err
+
+
+def full(*arguments):
+    raise OSError(28, "No space left on device")
 
 
 def test_weights_with_the_tokenizer_of_another_version_are_not_ready(settings):

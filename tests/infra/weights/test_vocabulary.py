@@ -55,6 +55,12 @@ render = lambda messages: tokenizer.apply_chat_template(messages, tokenize=False
 print(json.dumps({
     "user": render([{"role": "user", "content": "Hi"}]),
     "system": render([{"role": "system", "content": "S"}, {"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]),
+    "bare": tokenizer.apply_chat_template(
+        [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}, {"role": "user", "content": None}],
+        tokenize=False, add_generation_prompt=True, bare_turns=True),
+    "begun": tokenizer.apply_chat_template(
+        [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}],
+        tokenize=False, add_generation_prompt=False, continue_final_message=True, bare_turns=True),
     "special": tokenizer.all_special_tokens,
     "eos": tokenizer.eos_token_id,
 }))
@@ -161,6 +167,7 @@ def test_the_chat_template_adds_no_system_prompt():
     assert chat["system"] == (
         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n<|im_start|>assistant\n"
     )
+    assert (chat["bare"], chat["begun"]) == ("<|im_start|>U<|im_start|>A<|im_end|><|im_start|>", "<|im_start|>U<|im_start|>A")
     assert chat["special"] == ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
     assert chat["eos"] == 2
 
