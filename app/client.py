@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from app import errors
 from app.config import Settings
 from app.events import Event
+from app.registry import Promotion, RegistryView
 from app.schemas import (
     Approval,
     ApprovalDecision,
@@ -30,6 +31,7 @@ from app.schemas import (
     TaskStarted,
     UploadedFile,
 )
+from app.training import Curves, Job
 
 T = TypeVar("T", bound=BaseModel)
 STREAM_SILENCE_S = 30.0  # the server pings every 10 seconds
@@ -183,6 +185,34 @@ class KeepsakeClient:
 
     def artifact_content(self, artifact_id: str) -> bytes:
         return self._send("GET", f"/v1/artifacts/{artifact_id}/content").content
+
+    # Training
+
+    def training_jobs(self) -> list[Job]:
+        """Newest first."""
+        return self._get(Page[Job], "/v1/training/jobs").items
+
+    def training_job(self, name: str) -> Job:
+        return self._get(Job, f"/v1/training/jobs/{name}")
+
+    def training_curves(self, name: str) -> Curves:
+        return self._get(Curves, f"/v1/training/jobs/{name}/metrics")
+
+    def training_versions(self) -> RegistryView:
+        """The registry: versions, aliases, what is served, the promotion under way or the last one."""
+        return self._get(RegistryView, "/v1/training/versions")
+
+    def training_card(self, version: str) -> str:
+        """The version's model card, Markdown."""
+        return self._send("GET", f"/v1/training/versions/{version}/card").text
+
+    def promote_version(self, version: str) -> Promotion:
+        """Start it; `training_versions` says how it goes."""
+        return self._post(Promotion, f"/v1/training/versions/{version}/promote")
+
+    def rollback_version(self) -> Promotion:
+        """Start it; `training_versions` says how it goes."""
+        return self._post(Promotion, "/v1/training/rollback")
 
     # Health
 

@@ -57,7 +57,9 @@ class Budgets(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     steps: int = Field(80, ge=1, le=1000, description="Orchestrator turns.")
-    tokens: int = Field(200_000, ge=100, le=20_000_000, description="Prompt and completion tokens together.")
+    tokens: int = Field(
+        200_000, ge=100, le=20_000_000, description="Prompt and completion tokens together, less what the server had in its cache."
+    )
     seconds: int = Field(1800, ge=1, le=86_400, description="Wall time while running (waits for a person do not count).")
 
 

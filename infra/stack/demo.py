@@ -67,9 +67,8 @@ def play(settings: Settings, client: KeepsakeClient, say: Callable[[str], None])
     check: Check = task.check(after)
     say("")
     say(f"State check: {'solved' if check.solved else 'not solved, ' + check.reason}")
-    tokens = view.prompt_tokens + view.completion_tokens
-    turns = client.run(run.id).turns
-    return Demo(check.solved, check.reason, view.status.value, view.answer, run.id, turns, len(view.blocks), tokens, seconds)
+    done = client.run(run.id)
+    return Demo(check.solved, check.reason, view.status.value, view.answer, run.id, done.turns, len(view.blocks), done.tokens, seconds)
 
 
 def watch(client: KeepsakeClient, run_id: str, say: Callable[[str], None]) -> RunView:

@@ -6,6 +6,8 @@ from types import FrameType
 
 from app.config import Settings
 from infra import serving_process
+from infra.lock import exclusive
+from infra.serving_process import ServerHandle
 from infra.stack.stack import Say
 from infra.weights.served import Variant
 
@@ -31,8 +33,14 @@ def serve(settings: Settings, variant: Variant, say: Say) -> bool:
     try:
         serving_process.wait_ready(handle, progress=say)
         say(f"{handle.name} is served at {handle.url}; Ctrl-C ends it. Its log: {handle.log}")
-        while handle.alive:
-            time.sleep(LOOK_S)
+        while True:
+            while handle.alive:
+                time.sleep(LOOK_S)
+            after = _successor(settings, variant)
+            if after is None:
+                break
+            handle = after
+            say(f"{handle.weights.name} is served now (pid {handle.pid}).")
     except Ended:
         say("Ending the model server.")
         return True
@@ -40,3 +48,9 @@ def serve(settings: Settings, variant: Variant, say: Say) -> bool:
         serving_process.stop(settings, variant)
     say(f"The model server has ended:\n{serving_process.log_tail(handle.log)}")
     return False
+
+
+def _successor(settings: Settings, variant: Variant) -> ServerHandle | None:
+    """The server that a promotion has put in the place of one that ended; None when it ended by itself."""
+    with exclusive(settings.run_dir / "stack.lock", "The model server is being replaced, waiting."):
+        return serving_process.find(settings, variant)

@@ -79,12 +79,11 @@ class Stack:
 
     def record(self, service: Service) -> Record | None:
         """What is known of the service's process: our own record, or that of another command of ours that started it."""
-        if record := read_record(self._path(service.name)):
-            return record
-        if service.find and (found := service.find()):
+        record = read_record(self._path(service.name))
+        if (record is None or not record.alive) and service.find and (found := service.find()):
             pid, log = found
-            return record_of(service.name, pid, log, "", service.address)
-        return None
+            return record_of(service.name, pid, log, record.mark if record else "", service.address)
+        return record
 
     def log_path(self, service: Service) -> Path:
         """The log that the service writes now, or wrote last."""

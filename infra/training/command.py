@@ -1,4 +1,6 @@
-"""`keepsake train`: validate, data, run, resume, eval, ship. Imports without torch; what needs torch runs in the environment .venv-train."""
+"""`keepsake train`: what one does with a recipe, its run and the versions that come of it. Imports without torch; what needs torch runs in the
+environment .venv-train.
+"""
 
 import importlib.util
 import json
@@ -8,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -18,6 +20,10 @@ from rich.table import Table
 from app.config import get_settings
 from app.errors import Conflict, InvalidInput, KeepsakeError, NotFound, SetupError
 from infra.training.config import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from app.registry import RegistryView
+    from infra.training.registry import Registry
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = CHECKOUT / ".venv-train"
@@ -119,7 +125,12 @@ def evaluate_weights(
         found = load_data(checked.data, checked.evaluation, settings.home / "training" / "data", console.print)
         examples = found.dev if split == "dev" else found.eval
         report = measure(
-            f"{weights} on {split}", directory, Encoder(base), examples, pick_precision(checked.train.precision, device), device
+            f"{weights} on {split}",
+            directory,
+            Encoder(base, checked.policy),
+            examples,
+            pick_precision(checked.train.precision, device),
+            device,
         )
         target = folder.evaluation if folder.path.is_dir() else settings.home / "training" / "evaluation"
         name = f"{weights if weights in ('rebuilt', 'tuned', 'base') else directory.name}_{split}"
@@ -145,6 +156,7 @@ def ship(
         if status not in ("production", "candidate"):
             raise InvalidInput(f"There is no status `{status}`.", hint="One of production, candidate.")
         from infra.training.manifest import read_run_manifest
+        from infra.training.measuring import measured
         from infra.training.run_folder import RunFolder
         from infra.training.shipping import ship_delta
 
@@ -152,8 +164,85 @@ def ship(
         manifest = read_run_manifest(folder.path)
         if manifest is None or manifest.status != "finished":
             raise Conflict(f"The run {checked.run_name} is not finished.", hint="Run or resume it first.")
-        entry = ship_delta(folder, manifest, _recipe_file(recipe), status, date.today())
+        figures = measured(get_settings(), manifest.artifacts["rebuilt"])
+        entry = ship_delta(folder, manifest, _recipe_file(recipe), status, date.today(), figures=figures)
         typer.echo(f"{entry.name}: {entry.status}, {entry.file}")
+
+
+@train.command()
+def promote(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE_OR_VERSION", help="A recipe whose run has finished, or a version of the registry.")
+    ],
+    overrides: Overrides = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Run the benches that the gates need first: minutes to an hour.")] = False,
+) -> None:
+    """Register a finished run, check its gates, and have the running model server take it up. Exit code 1 names every gate that fails."""
+    with _errors():
+        from infra.training.candidate import of_run, of_version
+        from infra.training.promotion import promote as promote_candidate
+
+        settings, path = get_settings(), Path(recipe)
+        if path.suffix in (".yaml", ".yml") or _recipe_file(path).is_file():
+            candidate = of_run(settings, _recipe(path, overrides), _recipe_file(path).name)
+        elif overrides:
+            raise InvalidInput(f"There is no recipe {recipe}, and a version takes no settings.", hint="Name a recipe, or leave them out.")
+        else:
+            candidate = of_version(settings, recipe)
+        typer.echo(promote_candidate(settings, candidate, _say, measure).version)
+
+
+@train.command()
+def rollback(
+    version: Annotated[
+        str | None, typer.Argument(help="The version that is meant; when it is production already, nothing happens.")
+    ] = None,
+) -> None:
+    """Make the previous version production again, in the running model server as well."""
+    with _errors():
+        from infra.training.promotion import rollback as roll_back
+
+        typer.echo(roll_back(get_settings(), _say, version).version)
+
+
+@train.command()
+def versions(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+    """The registry: versions, what they are called by, and their gates. Every file is checked against its hash."""
+    with _errors():
+        from infra.training.registry import Registry
+        from infra.weights.shipped import newest_production
+
+        registry = Registry(get_settings())
+        if shipped := newest_production():
+            registry.adopt(shipped)
+        view = registry.view()
+        if as_json:
+            typer.echo(view.model_dump_json())
+            return
+        Console().print(_version_table(registry, view))
+        for problem in view.problems:
+            typer.secho(problem, fg="red", err=True)
+
+
+def _version_table(registry: "Registry", view: "RegistryView") -> Table:
+    aliases = {name: alias for alias, name in view.aliases.model_dump().items()} | {view.serving: "production"}
+    table = Table(box=None, pad_edge=False)
+    for heading in ("version", "", "registered", "gates", "file"):
+        table.add_column(heading, overflow="fold")
+    for entry in view.versions:
+        failing = "\n".join(f"[red]{gate}[/]" for gate in entry.gates if not gate.passed)
+        try:
+            registry.delta(entry)
+            file = "whole"
+        except SetupError as error:
+            file = f"[red]{error.message}[/]"
+        gates = failing or f"{len(entry.gates)} passed"
+        table.add_row(entry.version, aliases.get(entry.version, ""), f"{entry.created:%Y-%m-%d %H:%M}", gates, file)
+    return table
+
+
+def _say(line: str) -> None:
+    typer.echo(f"registry: {line}", err=True)
 
 
 def _train(path: Path, overrides: list[str] | None, *, resume: bool) -> None:
@@ -206,3 +295,7 @@ def _errors() -> Iterator[None]:
         typer.secho(error.message, fg="red", err=True)
         typer.echo(error.hint, err=True)
         raise typer.Exit(2 if error.boundary == "user" else 1) from None
+    except OSError as error:  # a disk that is full in the middle of a log line, a home that cannot be written
+        typer.secho(f"{error.filename or 'The system'}: {error.strerror or error}.", fg="red", err=True)
+        typer.echo("Free some disk, then go on: `keepsake train resume` takes up a run at its last checkpoint.", err=True)
+        raise typer.Exit(1) from None

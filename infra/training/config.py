@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from app.errors import InvalidInput
+from app.memento.visibility import Policy
 
 
 class Section(BaseModel):
@@ -32,8 +33,31 @@ class Seeds(Section):
         return self
 
 
+class TracesConfig(Section):
+    """Reasoning in blocks and mementos, of infra.reasoning: seeds of each family. Which seeds belong to which split is its own rule."""
+
+    families: tuple[str, ...] = Field((), description="Names of infra.reasoning.families; none: no traces of theirs.")
+    files: dict[Literal["train", "dev", "eval"], list[Path]] = Field(
+        default_factory=dict, description="Files of `keepsake mementos build` (mementos.jsonl), beside the families'."
+    )
+    share: float = Field(0.5, gt=0, lt=1, description="Of the tokens that a run sees; the rest are the team's decisions.")
+    parts: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="Part of the training seeds that a family takes, where not all: what is learned already needs few.",
+    )
+    train: Seeds = Seeds(start=0, stop=2_000)
+    dev: Seeds = Seeds(start=900_000, stop=900_040)
+    eval: Seeds = Seeds(start=950_000, stop=950_040)
+
+    @model_validator(mode="after")
+    def _parts_of_families(self) -> Self:
+        if unknown := sorted(self.parts.keys() - set(self.families)):
+            raise ValueError(f"parts names {', '.join(unknown)}, which the families do not")
+        return self
+
+
 class DataConfig(Section):
-    """Where examples come from: oracle runs of these seeds, or files of examples where any are named."""
+    """Where examples come from: oracle runs of these seeds, or files of examples where any are named; and reasoning traces."""
 
     train: Seeds = Seeds(start=0, stop=600)
     dev: Seeds = Seeds(start=9_000, stop=9_060)
@@ -41,6 +65,8 @@ class DataConfig(Section):
     files: dict[Literal["train", "dev", "eval"], list[Path]] = Field(
         default_factory=dict, description="Files of examples (.jsonl, .jsonl.gz) in place of all seeds."
     )
+    traces: TracesConfig = TracesConfig()
+    streams: float = Field(0, ge=0, lt=1, description="Of the decisions' tokens: whole runs as one conversation each (agents.stream).")
     workers: int = Field(2, ge=1, le=64, description="Processes that make examples; changes nothing but the time.")
     floor: int = Field(0, ge=0, description="Examples that a decision type is brought up to, with repeats.")
     ceiling: int = Field(1_000_000, ge=1, description="Examples that a decision type is cut down to.")
@@ -73,7 +99,10 @@ class TrainConfig(Section):
         ge=1,
         description="Examples that begin alike and share a step, where the common beginning is computed once; 1: none do.",
     )
-    init: Literal["base"] | Path = Field("base", description="Weights to start from: the base, or a directory of an earlier run.")
+    init: str = Field("base", description="Weights to start from: base, the name of a shipped delta or of a run, or a directory.")
+    mask: Literal["causal", "memento"] = Field(
+        "causal", description="memento: what follows a finished block's memento does not see the block, as in the server."
+    )
     frozen_layers: int = Field(0, ge=0, description="Lowest layers, and the input embeddings, that are not trained.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of weights and activations. auto: bfloat16 where the device multiplies it fast. Updates are always float32."
@@ -100,6 +129,23 @@ class DeltaConfig(Section):
     max_bytes: int = Field(32_000_000, ge=1_000)
 
 
+class GateConfig(Section):
+    """A bound that a figure must keep before the weights may be served."""
+
+    figure: str = Field(
+        pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$",
+        description="`bench.key` such as worlds.success, or a path into the run's own metrics such as rebuilt_dev.exact.",
+    )
+    at_least: float | None = Field(None, allow_inf_nan=False)
+    at_most: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"the gate on {self.figure} names one of at_least and at_most")
+        return self
+
+
 class Recipe(Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]{0,39}$")
     purpose: str = ""
@@ -108,12 +154,26 @@ class Recipe(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     delta: DeltaConfig = DeltaConfig()
+    gates: tuple[GateConfig, ...] = Field(
+        (), description="What `keepsake train promote` asks of the figures, beside what was promised before."
+    )
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that decides the result; the number of workers does not."""
-        body = self.model_dump(mode="json", exclude={"purpose": True, "data": {"workers"}})
+        """SHA-256 over everything that decides the result; the number of workers does not, nor what is asked of the result."""
+        # Keys that came later count only where they say something: a new one must not give old runs another name.
+        data: dict[str, Any] = {"workers": True}
+        if not self.data.streams:
+            data["streams"] = True
+        if not self.data.traces.files:
+            data["traces"] = {"files"}
+        body = self.model_dump(mode="json", exclude={"purpose": True, "gates": True, "data": data})
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def policy(self) -> Policy | None:
+        """What a finished block's memento evicts; None under the causal mask."""
+        return Policy() if self.train.mask == "memento" else None
 
     @property
     def run_name(self) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from infra.training.config import DataConfig, EvaluationConfig, Seeds
-from infra.training.examples import Example, data_hash, read_shard, write_shard
+from infra.training.examples import STREAM, Example, data_hash, read_shard, write_shard
 from infra.training.selection import distinct, sample
+from infra.training.traces import built, traces
 
 Split = Literal["train", "dev", "eval"]
 Generate = Callable[[Split, range, int], Iterator[Example]]
@@ -59,6 +60,11 @@ def load_data(config: DataConfig, wanted: EvaluationConfig, folder: Path, say: P
             parts[split] = [example for path in config.files[split] for example in read_shard(path)]
         else:
             parts[split] = [example for path in shards(split, seeds, config.workers, folder, say, generate) for example in read_shard(path)]
+        if not config.streams:
+            parts[split] = [example for example in parts[split] if example.role != STREAM]
+        thought = config.traces
+        parts[split] += traces(thought.families, getattr(thought, split), split, thought.parts if split == "train" else {})
+        parts[split] += built(config.traces.files.get(split, []))
     train = distinct(parts["train"], weigh=True)
     known = {example.digest for example in train.examples}
     evaluation = distinct(parts["eval"], known)

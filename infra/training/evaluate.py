@@ -127,7 +127,7 @@ def _report(
             share.exact += i not in wrong
         if i in wrong:
             place, got = wrong[i]
-            answer = encoded[i].answer
+            answer = [token for _, token in encoded[i].predictions]
             failures.append(
                 Failure(
                     role=example.role,

@@ -9,21 +9,38 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput
 from app.memento.grammar import neutralise
 
-ASSISTANT = "<|im_start|>assistant\n"
+START = "<|im_start|>"
+ASSISTANT = f"{START}assistant\n"
 END = "<|im_end|>"
+STREAM = "stream"  # role of an example that is a whole run as one conversation
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a conversation. `answer`: the model's, with the token that ends it. `closes`: a memento, whose block ends before it. `opens`:
+    a block begins after."""
+
+    text: str
+    answer: bool = False
+    learned: bool = False
+    closes: bool = False
+    opens: bool = False
 
 
 @dataclass(frozen=True)
 class Example:
-    """`kind` is the decision type that examples are balanced by, such as `web.order.click button Add to cart`; `seed` that of the task."""
+    """`kind` is the decision type that examples are balanced by, such as `web.order.click button Add to cart`; `seed` that of the task.
+
+    `thought`: [block, memento] of each block of reasoning before the completion.
+    """
 
     role: str
     family: str
@@ -31,21 +48,51 @@ class Example:
     seed: int
     messages: list[dict[str, str]]
     completion: str
+    thought: list[list[str]] = field(default_factory=list)
+
+    @property
+    def conversation(self) -> bool:
+        """Whether earlier answers are part of it: then each is learned, except those with `learn: no`."""
+        return any(message["role"] == "assistant" for message in self.messages)
+
+    @property
+    def pieces(self) -> Iterator[Piece]:
+        """A conversation with bare turns, in stretches that are tokenized each for itself: between two places where a token is put in."""
+        held = START
+        for message in [*self.messages, {"role": "assistant", "content": self.completion}]:
+            content = neutralise(message["content"])
+            if message["role"] == "assistant":
+                closes = "memento" in message
+                yield Piece(held)
+                yield Piece(content + END, answer=True, learned=message.get("learn") != "no", closes=closes)
+                held = END if closes else ""
+                continue
+            if "closes" in message:
+                yield Piece(held)
+                yield Piece(neutralise(message["closes"]), closes=True)
+                held = ""
+            held += neutralise(message.get("kept", ""))
+            if "opens" in message:
+                yield Piece(held, opens=True)
+                held = ""
+            held += content + START
 
     @property
     def digest(self) -> str:
         """SHA-256 over what the model sees and says: examples that share it are one and the same decision."""
-        return hashlib.sha256(json.dumps([self.messages, self.completion], ensure_ascii=False).encode()).hexdigest()
+        seen = [self.messages, self.completion, *([self.thought] if self.thought else [])]
+        return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode()).hexdigest()
 
     @property
     def prompt(self) -> str:
         """The prompt as the server's chat template renders it, control-token literals neutralised as the model client does."""
-        turns = (f"<|im_start|>{m['role']}\n{neutralise(m['content'])}{END}\n" for m in self.messages)
+        turns = (f"{START}{m['role']}\n{neutralise(m['content'])}{END}\n" for m in self.messages)
         return "".join(turns) + ASSISTANT
 
     @property
     def answer(self) -> str:
-        """What is to be learned, up to the token that ends it. A control-token literal in it can only be a copy of a neutralised one."""
+        """What is to be learned behind the thought, up to the token that ends it. A control-token literal in it can only be a copy of a
+        neutralised one."""
         return neutralise(self.completion) + END
 
 
@@ -75,7 +122,7 @@ def write_shard(path: Path, examples: Iterable[Example]) -> None:
             io.TextIOWrapper(packed, encoding="utf-8") as stream,
         ):
             for example in examples:
-                stream.write(json.dumps(asdict(example), ensure_ascii=False) + "\n")
+                stream.write(_line(example))
         raw.flush()
         os.fsync(raw.fileno())
     partial.replace(path)
@@ -85,19 +132,29 @@ def data_hash(examples: Iterable[Example]) -> str:
     """SHA-256 over examples in their order, every field."""
     digest = hashlib.sha256()
     for example in examples:
-        digest.update(json.dumps(asdict(example), ensure_ascii=False).encode() + b"\n")
+        digest.update(_line(example).encode())
     return digest.hexdigest()
+
+
+def _line(example: Example) -> str:
+    """JSON of an example; `thought` only where there is one, so that examples from before it keep their bytes and hashes."""
+    values = asdict(example)
+    return json.dumps(values if example.thought else {key: values[key] for key in values if key != "thought"}, ensure_ascii=False) + "\n"
 
 
 _FIELDS = {field.name: field.type for field in fields(Example)}
 
 
 def _example(values: Any) -> Example:
-    if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
+    if not isinstance(values, dict) or values.keys() | {"thought"} != _FIELDS.keys():
         raise ValueError(f"an example has the fields {', '.join(_FIELDS)}")
+    if not all(isinstance(pair, list) and [type(text) for text in pair] == [str, str] for pair in values.get("thought", [])):
+        raise ValueError("a thought is a list of [block, memento]")
     strings = [values[name] for name, kind in _FIELDS.items() if kind is str]
     messages = values["messages"]
     good = all(isinstance(text, str) for text in strings) and isinstance(values["seed"], int) and isinstance(messages, list) and messages
-    if not good or not all(isinstance(m, dict) and {type(m.get("role")), type(m.get("content"))} == {str} for m in messages):
+    if not good or not all(
+        isinstance(m, dict) and {"role", "content"} <= m.keys() and {type(v) for v in m.values()} == {str} for m in messages
+    ):
         raise ValueError("a field has the wrong type")
     return Example(**values)

@@ -15,7 +15,7 @@ from infra.bench.base import device as processor
 from infra.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from infra.training.config import Recipe
 from infra.training.data import Data, Generate, fingerprint, load_data
-from infra.training.directory import base_weights, load_model
+from infra.training.directory import base_weights, first_weights, load_model
 from infra.training.evaluate import evaluate, measure, write_report
 from infra.training.examples import Example
 from infra.training.manifest import RunManifest, now, packages, write_run_manifest
@@ -36,11 +36,12 @@ class Job:
         self.recipe = recipe
         self.folder = RunFolder(settings, recipe)
         self.base = base_weights(settings)
+        self.first = first_weights(settings, recipe.train.init)
         self.data_folder = settings.home / "training" / "data"
         self.generate = generate
         self.device = pick_device()
         self.dtype = pick_precision(recipe.train.precision, self.device)
-        self.encoder = Encoder(self.base)
+        self.encoder = Encoder(self.base, recipe.policy)
         self.metrics = Metrics(self.folder.metrics)
         self.data: Data
         self.plan: Plan
@@ -80,8 +81,7 @@ class Job:
 
     def _train(self, stop: StopSignal) -> None:
         train = self.recipe.train
-        source = self.base if train.init == "base" else train.init
-        model = load_model(source, self.dtype, self.device)
+        model = load_model(self.first, self.dtype, self.device)
         trainer = Trainer(model, self.plan.encoded, self.plan.steps, self.recipe.optimizer, self.device, train.frozen_layers)
         self._take_up(trainer)
         if trainer.done:
@@ -163,7 +163,6 @@ class Job:
         """The manifest at the beginning of an attempt. Raises Conflict when the run began with other data, weights or precision."""
         base = read_manifest(self.base)
         assert base is not None
-        source = self.base if self.recipe.train.init == "base" else self.recipe.train.init
         made_by = "files" if self.recipe.data.files else fingerprint()
         counts = {"train": len(self.data.train), "dev": len(self.data.dev), "eval": len(self.data.eval)}
         dropped = {"repeated": self.data.repeated, "shared": self.data.shared}
@@ -177,7 +176,7 @@ class Job:
             commit=head.removesuffix("+"),
             dirty=head.endswith("+"),
             base=base.weights,
-            init=weights_hash(tensor_hashes(source / WEIGHTS)),
+            init=weights_hash(tensor_hashes(self.first / WEIGHTS)),
             data=data,
             device=torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor(),
             precision=str(self.dtype).removeprefix("torch."),

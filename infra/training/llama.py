@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from app.memento.visibility import NEVER
+from infra.training.attention import attention, parts
+from infra.training.head import cross_entropy
 from infra.training.packing import Layout
 
 
@@ -23,6 +26,7 @@ class Batch:
     path: Tensor  # (K,) places of each document's tokens, one document after the other
     lengths: list[int]  # (D,) tokens of a document
     fresh: list[int]  # (D,) those of them that are computed for it, the last ones
+    after: list[tuple[int, ...] | None]  # (D,) evict_after of the document's tokens; None where nothing is evicted
     target_at: Tensor  # (N,)
     targets: Tensor  # (N,)
     tokens: int
@@ -38,6 +42,7 @@ class Batch:
             path=long([place for path in layout.paths for place in path]),
             lengths=[len(path) for path in layout.paths],
             fresh=list(layout.fresh),
+            after=list(layout.after),
             target_at=long(layout.target_at),
             targets=long(layout.targets),
             tokens=layout.tokens,
@@ -49,6 +54,16 @@ def answer_logits(model: Any, batch: Batch, frozen_layers: int = 0) -> Tensor:
 
     The lowest `frozen_layers` and the input embeddings are computed without a gradient.
     """
+    return F.linear(_states(model, batch, frozen_layers), model.lm_head.weight).float()
+
+
+def answer_loss(model: Any, batch: Batch, frozen_layers: int = 0) -> Tensor:
+    """Mean cross-entropy over all predicted tokens of the batch."""
+    return cross_entropy(_states(model, batch, frozen_layers), model.lm_head.weight, batch.targets)
+
+
+def _states(model: Any, batch: Batch, frozen_layers: int) -> Tensor:
+    """Last hidden states (N, size) of the places that predict."""
     config, decoder = model.config, model.model
     turn = _rotations(config, batch.positions, decoder.embed_tokens.weight.dtype)
     attend = _padded(batch) if batch.ids.is_cuda else _by_document(batch)
@@ -59,13 +74,7 @@ def answer_logits(model: Any, batch: Batch, frozen_layers: int = 0) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and number >= frozen_layers):
             # Above the last attention only the states that predict something are of use.
             x = _layer(layer, config, x, turn, attend, batch.target_at if number == last else None)
-    x = _norm(x, decoder.norm.weight, config)
-    return F.linear(x, model.lm_head.weight).float()
-
-
-def answer_loss(model: Any, batch: Batch, frozen_layers: int = 0) -> Tensor:
-    """Mean cross-entropy over all predicted tokens of the batch."""
-    return F.cross_entropy(answer_logits(model, batch, frozen_layers), batch.targets)
+    return _norm(x, decoder.norm.weight, config)
 
 
 def _layer(layer: Any, config: Any, x: Tensor, turn: tuple[Tensor, Tensor], attend: Any, only: Tensor | None) -> Tensor:
@@ -104,23 +113,15 @@ def _rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 def _by_document(batch: Batch) -> Any:
     """Attention document by document, each at its own length: best on a processor, where a padded product costs as much as a real one."""
     shared = len(batch.path) != len(batch.ids)
-    masks = [
-        None if fresh == length else torch.ones(fresh, length, dtype=torch.bool).tril(length - fresh)
-        for fresh, length in zip(batch.fresh, batch.lengths, strict=True)
-    ]
+    plans = [parts(*document) for document in zip(batch.fresh, batch.lengths, batch.after, strict=True)]
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if shared:
             k, v = k[batch.path], v[batch.path]
-        pieces = zip(q.split(batch.fresh), k.split(batch.lengths), v.split(batch.lengths), masks, strict=True)
-        return torch.cat([_attention(a, b, c, mask) for a, b, c, mask in pieces])
+        pieces = zip(q.split(batch.fresh), k.split(batch.lengths), v.split(batch.lengths), plans, strict=True)
+        return torch.cat([attention(*piece) for piece in pieces])
 
     return attend
-
-
-def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    q, k, v = (t.transpose(0, 1)[None] for t in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)[0].transpose(0, 1)
 
 
 def _padded(batch: Batch) -> Any:
@@ -130,9 +131,14 @@ def _padded(batch: Batch) -> Any:
     rows, columns = int(fresh.max()), int(lengths.max())
     row, column = torch.arange(rows, device=device), torch.arange(columns, device=device)
     is_query, is_key = row < fresh[:, None], column < lengths[:, None]
-    # Rows beyond a document's end are computed and thrown away; they see its first key, since a row that sees nothing would give NaN.
+    # Rows beyond those of a document are computed and thrown away; they see its first key, since a row that sees nothing would give NaN.
     own = (lengths - fresh)[:, None, None] + row[None, :, None]
-    mask = ((column[None, None] <= own) & is_key[:, None] | (column == 0)[None, None])[:, None]
+    limit = torch.full((len(lengths), columns), NEVER, device=device)
+    for document, after in enumerate(batch.after):
+        if after:
+            limit[document, : len(after)] = torch.tensor(after, device=device)
+    sees = (column[None, None] <= own) & (own < limit[:, None]) & is_key[:, None]
+    mask = (sees | ((column == 0)[None, None] & ~is_query[..., None]))[:, None]
     query_at = torch.zeros_like(is_query, dtype=torch.long).masked_scatter(is_query, torch.arange(len(batch.ids), device=device))
     key_at = torch.zeros_like(is_key, dtype=torch.long).masked_scatter(is_key, batch.path)
 

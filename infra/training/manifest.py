@@ -6,44 +6,15 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from app.errors import StorageError
+from app.training import MANIFEST as NAME
+from app.training import RunManifest
 
-NAME = "manifest.json"
 PACKAGES = ("keepsake", "torch", "transformers", "tokenizers", "safetensors", "numpy")
-
-
-class RunManifest(BaseModel):
-    """`manifest.json` of a run. `seconds` is training alone, over all attempts; `wall_s` everything from first start to end."""
-
-    version: Literal[1] = 1
-    status: Literal["running", "stopped", "finished"]
-    name: str
-    recipe: dict[str, Any]
-    recipe_sha256: str
-    commit: str
-    dirty: bool = Field(description="The checkout had changes that are in no commit.")
-    base: str = Field(description="Hash of the base's weights.")
-    init: str = Field(description="Hash of the weights that training began with.")
-    data: dict[str, Any] = Field(description="Hashes, counts, and what of them a run of these steps sees.")
-    device: str
-    precision: str
-    threads: int
-    packages: dict[str, str]
-    started: datetime
-    finished: datetime | None = None
-    attempts: int = 1
-    steps: int
-    steps_done: int = 0
-    tokens: int = 0
-    computed: int = Field(0, description="Tokens that had to be computed: common beginnings count once.")
-    seconds: float = 0.0
-    wall_s: float | None = None
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    artifacts: dict[str, str] = Field(default_factory=dict, description="SHA-256 of the files that a run leaves behind.")
 
 
 def packages() -> dict[str, str]:
@@ -70,12 +41,16 @@ def read_run_manifest(folder: Path) -> RunManifest | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a JSON file atomically. Raises StorageError when the disk does not take it: what was there stays."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w") as stream:
-        json.dump(value, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w") as stream:
+            json.dump(value, stream, indent=1, ensure_ascii=False)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"{path.name} could not be written: {error.strerror or error}.", hint="Free some disk, then go on.") from error

@@ -14,14 +14,25 @@ OPEN_STEPS = 24  # bins that first-fit looks at: full ones leave no room worth h
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one example: the prompt up to the assistant's turn, and the answer with the token that ends it."""
+    """Token ids of one example: the prompt up to the assistant's turn, and the answer with the token that ends it.
+
+    `after`: `app.memento.visibility.evict_after` of the whole, where blocks are evicted; None where every token sees all before it.
+    `aims`: (place, token) of each prediction that is learned, the place being that of the token before it; None: all of the answer.
+    """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    after: tuple[int, ...] | None = None
+    aims: tuple[tuple[int, int], ...] | None = None
 
     @property
     def ids(self) -> tuple[int, ...]:
         return self.prompt + self.answer
+
+    @property
+    def predictions(self) -> tuple[tuple[int, int], ...]:
+        """(place, token): what is to be predicted, and from where."""
+        return self.aims if self.aims is not None else tuple(enumerate(self.answer, len(self.prompt) - 1))
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -32,14 +43,15 @@ class Layout:
     """One step (or one batch of an evaluation) as flat arrays over its T computed tokens.
 
     `paths[d]` lists the places of all tokens of document d in order, of which the last `fresh[d]` are computed for it and stand in one piece;
-    those before belong to earlier documents. `target_at[i]` is the place whose state predicts token `targets[i]`, `owners[i]` the example
-    (its index in what was laid out) and `offsets[i]` the place in that example's answer.
+    those before belong to earlier documents. `after[d]` is the document's `Encoded.after`. `target_at[i]` is the place whose state predicts
+    token `targets[i]`, `owners[i]` the example (its index in what was laid out) and `offsets[i]` the place among that example's predictions.
     """
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     paths: list[list[int]] = field(default_factory=list)
     fresh: list[int] = field(default_factory=list)
+    after: list[tuple[int, ...] | None] = field(default_factory=list)
     target_at: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
@@ -63,11 +75,12 @@ def lay_out(examples: Sequence[Encoded], share: bool = True) -> Layout:
         layout.positions += range(common, len(ids))
         layout.paths.append(path)
         layout.fresh.append(len(ids) - common)
-        start = len(example.prompt)
-        layout.target_at += path[start - 1 :]
-        layout.targets += example.answer
-        layout.owners += [owner] * len(example.answer)
-        layout.offsets += range(len(example.answer))
+        layout.after.append(example.after and example.after[: len(ids)])
+        predictions = example.predictions
+        layout.target_at += [path[place] for place, _ in predictions]
+        layout.targets += [token for _, token in predictions]
+        layout.owners += [owner] * len(predictions)
+        layout.offsets += range(len(predictions))
         layout.tokens += len(example)
         before = ids
     return layout

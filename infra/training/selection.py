@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from infra.training.examples import Example
@@ -54,6 +54,19 @@ def balance(examples: Iterable[Example], floor: int, ceiling: int, copies: int, 
         chosen = [example for _ in range(rounds) for example in own][:wanted]
         places += [((i + draw.random()) / wanted, kind, i, example) for i, example in enumerate(chosen)]
     return [example for *_, example in sorted(places, key=lambda place: place[:3])]
+
+
+def blend(one: Iterable[Example], other: Iterable[Example], share: float, size: Callable[[Example], int]) -> Iterator[Example]:
+    """Both in their orders, so that at any point the part `share` of all that `size` counts is of `one`; ends where either does."""
+    parts = iter(one), iter(other)
+    counted = [0, 0]
+    while True:
+        which = int(counted[0] * (1 - share) > counted[1] * share)
+        example = next(parts[which], None)
+        if example is None:
+            return
+        counted[which] += size(example)
+        yield example
 
 
 def sample(examples: list[Example], n: int | None, seed: int) -> list[Example]:

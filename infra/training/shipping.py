@@ -3,7 +3,7 @@
 import shutil
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from infra.training.manifest import RunManifest
 from infra.training.run_folder import RunFolder
@@ -17,8 +17,10 @@ def ship_delta(
     status: Literal["production", "candidate"],
     created: date,
     directory: Path = DIRECTORY,
+    figures: dict[str, Any] | None = None,
 ) -> ShippedDelta:
-    """Copy the delta to `directory` and enter it there with the run's data hash, seeds, commit and figures. Raises what `register` raises."""
+    """Copy the delta to `directory` and enter it there with the run's data hash, seeds, commit and figures; `figures`: those of benches, which
+    later versions are held to. Raises what `register` raises."""
     shutil.copyfile(folder.delta, directory / folder.delta.name)
     seeds = manifest.recipe["data"]
     entry = ShippedDelta(
@@ -33,7 +35,13 @@ def ship_delta(
         data_sha256=manifest.data["hashes"]["all"],
         seeds=[seeds["train"]["start"], seeds["train"]["stop"]],
         commit=manifest.commit + ("+" if manifest.dirty else ""),
-        metrics={**manifest.metrics, "tokens": manifest.tokens, "seconds": round(manifest.seconds), "device": manifest.device},
+        metrics={
+            **manifest.metrics,
+            **(figures or {}),
+            "tokens": manifest.tokens,
+            "seconds": round(manifest.seconds),
+            "device": manifest.device,
+        },
     )
     register(entry, directory)
     return entry

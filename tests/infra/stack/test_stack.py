@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from app.config import Settings
 from app.errors import SetupError
-from infra.stack.process import start_ticks
+from infra.stack.process import start, start_ticks, stop, wait_until
 from infra.stack.services import Service, answers, environment
 from infra.stack.stack import Stack
 
@@ -139,6 +140,23 @@ def test_a_killed_service_is_reported_and_up_starts_it_again(stack_of: Callable[
     assert stack.state()[0].state == "died"
     stack.up()
     assert stack.state()[0].state == "running"
+
+
+def test_a_server_that_took_the_place_of_a_killed_one_is_what_runs(stack_of: Callable[..., Stack], tmp_path: Path) -> None:
+    one = web("one", free_port())
+    stack_of(one).up()
+    record = stack_of(one).record(one)
+    assert record is not None
+    os.kill(record.pid, 9)
+    os.waitpid(record.pid, 0)
+    other = start("one", one.command, tmp_path / "other.log", environment={"PATH": os.environ["PATH"]}, directory=tmp_path)
+    stack = stack_of(replace(one, find=lambda: (other.pid, other.log)))
+    try:
+        assert wait_until(one.ready, 10)
+        assert [(state.state, state.pid) for state in stack.state()] == [("running", other.pid)]
+        assert stack.up() == [], "its port is not taken by a stranger"
+    finally:
+        stop(other)
 
 
 def test_data_logs_and_records_are_their_owners_alone(stack_of: Callable[..., Stack], tmp_path: Path) -> None:

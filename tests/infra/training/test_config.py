@@ -28,6 +28,7 @@ def test_an_override_goes_by_full_path_or_by_a_unique_last_name():
         ("lr=-1", "optimizer.lr"),
         ("lr=nan", "optimizer.lr"),
         ("data.train.stop=0", "data.train"),
+        ("data.traces.parts={coin_flip: 0.5}", "coin_flip"),
         ("floor=2000", "floor 2000 is above ceiling"),
         ("name=../x", "name"),
         ("tokens=[", "no YAML value"),
@@ -55,3 +56,21 @@ def test_the_run_is_named_by_all_that_decides_the_result():
     names = [load_recipe(FIRST, o).run_name for o in ([], ["lr=1e-4"], ["data.train.stop=7"], ["train.seed=1"])]
     assert len(set(names)) == 4
     assert load_recipe(FIRST, ["workers=1", "purpose=other"]).run_name == names[0]
+
+
+@pytest.mark.parametrize(
+    "gate", ["{figure: worlds.success}", "{figure: worlds.success, at_least: 1, at_most: 2}", "{figure: worlds, at_least: 1}"]
+)
+def test_a_gate_names_a_figure_and_one_bound(tmp_path, gate):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"name: x\ngates: [{gate}]")
+    with pytest.raises(InvalidInput, match="gate"):
+        load_recipe(path)
+
+
+def test_gates_do_not_name_the_run(tmp_path):
+    path, names = tmp_path / "x.yaml", set()
+    for gates in ("[]", "[{figure: worlds.success, at_least: 0.8}]"):
+        path.write_text(f"name: x\ngates: {gates}")
+        names.add(load_recipe(path).run_name)
+    assert len(names) == 1

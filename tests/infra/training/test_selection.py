@@ -1,6 +1,6 @@
 from collections import Counter
 
-from infra.training.selection import balance, counts, distinct, sample
+from infra.training.selection import balance, blend, counts, distinct, sample
 from tests.infra.training.samples import example, examples
 
 
@@ -56,3 +56,13 @@ def test_a_smaller_sample_is_part_of_a_larger_one():
     made = examples(40)
     assert set(map(id, sample(made, 5, 0))) < set(map(id, sample(made, 20, 0)))
     assert sample(made, 100, 0) != made and len(sample(made, None, 0)) == 40
+
+
+def test_a_blend_keeps_its_share_from_beginning_to_end_and_ends_with_the_shorter_part():
+    one, other = examples(40), examples(200, 1_000)
+    mixed = list(blend(one, other, 0.25, lambda e: 3 if e in one else 2))
+    assert [e for e in mixed if e in one] == one
+    for end in range(8, len(mixed)):
+        of_one = sum(3 for e in mixed[:end] if e in one)
+        assert abs(of_one / (of_one + sum(2 for e in mixed[:end] if e in other)) - 0.25) < 0.15
+    assert len(mixed) < 240 and list(blend(one, [], 0.5, lambda _: 1)) == one[:1]

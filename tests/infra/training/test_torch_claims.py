@@ -1,4 +1,4 @@
-"""Runs torch_claims.py in the training environment and reports each of its claims as a test of its own."""
+"""Runs torch_claims.py in the training environment and reports each claim as a test of its own."""
 
 import ast
 import json
@@ -10,8 +10,8 @@ import pytest
 
 from infra.training.command import CHECKOUT, ENVIRONMENT
 
-CLAIMS = Path(__file__).with_name("torch_claims.py")
-NAMES = [n.name for n in ast.parse(CLAIMS.read_text()).body if isinstance(n, ast.FunctionDef) and n.name[0] != "_" and n.name != "main"]
+CLAIMS = [Path(__file__).with_name(f"{name}_claims.py").read_text() for name in ("forward", "run")]
+NAMES = [n.name for text in CLAIMS for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"]
 PYTHON = ENVIRONMENT / "bin" / "python"
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="the training environment is not installed (`make setup-train`)")

@@ -12,7 +12,7 @@ from infra.weights.manifest import write_manifest
 from infra.weights.vocabulary import CHAT_TEMPLATE, special_tokens_map, tokenizer_config
 from tests.infra.training.samples import examples
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<row {row}>" for row in range(3, 11))]  # rows 7 to 10 are the memento tokens
 
 
 def make_base(home: Path, layers: int = 2) -> Path:
@@ -24,7 +24,7 @@ def make_base(home: Path, layers: int = 2) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, level])
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=328, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator([e.prompt + e.answer for e in examples(30)], trainer)
     tokenizer.save(str(directory / "tokenizer.json"))
     (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
@@ -37,7 +37,7 @@ def make_base(home: Path, layers: int = 2) -> Path:
     return directory
 
 
-def model(layers: int = 2, vocabulary: int = 320) -> LlamaForCausalLM:
+def model(layers: int = 2, vocabulary: int = 328) -> LlamaForCausalLM:
     torch.manual_seed(7)
     rope = {"rope_type": "default", "rope_theta": 10_000.0}
     shape = {"hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
