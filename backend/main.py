@@ -8,11 +8,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.config import Settings
-from backend.api import approvals, artifacts, events, examples, files, health, runs, tasks
+from backend.api import approvals, artifacts, events, examples, files, health, runs, tasks, training
 from backend.auth import Guard
 from backend.bodies import Bodies, Idempotency
 from backend.engine import Engine
 from backend.problems import Problem, install
+from backend.promotions import Promotions
 from backend.store import Store
 
 
@@ -31,8 +32,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 
     # No documentation pages: they would load scripts from elsewhere into this origin. /openapi.json is all a client needs.
     app = FastAPI(title="Keepsake", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.store, app.state.engine = store, engine
-    for module in (tasks, runs, events, approvals, artifacts, files, examples, health):
+    app.state.store, app.state.engine, app.state.promotions = store, engine, Promotions(settings)
+    for module in (tasks, runs, events, approvals, artifacts, files, examples, training, health):
         app.include_router(module.router)
     install(app)
     app.add_middleware(Idempotency, answers=store.answers)  # innermost; the last added is outermost

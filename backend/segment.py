@@ -14,6 +14,7 @@ from agents.state import Inbox, TeamState, TurnResult
 from app.config import Settings
 from app.errors import BudgetExceeded, KeepsakeError, StorageError
 from app.events import EventType, NewEvent
+from app.lock import held as is_locked
 from app.schemas import RunStatus, TaskCreate
 from backend.journal import RunJournal
 from backend.store import Store
@@ -21,6 +22,8 @@ from backend.store.turns import Claim, Superseded
 from backend.workspaces import Workspaces
 
 log = logging.getLogger("keepsake.worker")
+
+REPLACED = "The model server is being replaced by one with other weights; the run goes on when that answers."
 
 
 class RunTeam(Protocol):
@@ -204,17 +207,32 @@ class Segments:
         held = await self._team(claim, segment)
         state = claim.state or await self._start(claim, held)
         held.journal.claim = claim
-        for attempt in range(self.patience.retries + 1):
+        await self._while_replaced(claim)
+        attempt = 0
+        while True:
             try:
                 return await held.team.turn(state, claim.inbox)
             except KeepsakeError as error:
+                if error.boundary == "model" and error.retryable and await self._while_replaced(claim):
+                    continue  # it was stopped under this turn: no fault that is to be counted
                 if not error.retryable or attempt == self.patience.retries:
                     raise
                 log.warning("run %s turn %d: %s, trying again", claim.run_id, claim.turn, error.code)
                 payload = {**error.as_payload(), "attempt": attempt + 1, "attempts": self.patience.retries + 1}
                 await self.store.turns.say(claim, NewEvent(type=EventType.ERROR, payload=payload))
                 await asyncio.sleep(self.patience.backoff_s * 2**attempt)
-        raise AssertionError("unreachable")
+                attempt += 1
+
+    async def _while_replaced(self, claim: Claim) -> bool:
+        """Stand still while our model server is being replaced: no turn begins, so that it can finish what it has, and none fails for it.
+        True if there was anything to wait for; the budget of time goes on."""
+        if not is_locked(self.settings.switch_lock):
+            return False
+        log.info("run %s turn %d waits for the model server, which is being replaced", claim.run_id, claim.turn)
+        await self.store.turns.say(claim, NewEvent(type=EventType.WARNING, payload={"message": REPLACED}))
+        while is_locked(self.settings.switch_lock):
+            await asyncio.sleep(self.patience.look_s)
+        return True
 
     async def _commit(self, claim: Claim, result: TurnResult, seconds: float) -> RunStatus:
         """Store the turn. A database that is away for a moment must not cost an effect that happened, so this is tried again by itself."""

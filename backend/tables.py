@@ -188,11 +188,12 @@ class ArtifactRow(SQLModel, table=True):
 
 
 class ApiKeyRow(SQLModel, table=True):
-    """`digest` is the SHA-256 of a 256-bit secret; the secret itself is stored nowhere."""
+    """`digest` is the SHA-256 of a 256-bit secret; the secret itself is stored nowhere. `scope`: see backend.store.keys.Scope."""
 
     __tablename__ = "api_keys"
     id: str = Field(primary_key=True)
     digest: str
+    scope: str = Field("admin", sa_column_kwargs={"server_default": "admin"})
     created_at: datetime = _moment()
 
 

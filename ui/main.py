@@ -36,6 +36,7 @@ page = st.navigation(
         st.Page(links.NEW_TASK, title="New task", icon=":material/add_circle:", default=True),
         st.Page(links.RUNS, title="Runs", icon=":material/list_alt:", url_path="runs"),
         st.Page(links.APPROVALS, title=f"Approvals{waiting()}", icon=":material/front_hand:", url_path="approvals"),
+        st.Page(links.TRAINING, title="Training", icon=":material/model_training:", url_path="training"),
         st.Page(links.RUN, title="Run", icon=":material/timeline:", url_path="run", visibility="hidden"),
     ],
     position="top",

@@ -1,4 +1,4 @@
-"""API keys `ks_<id>_<secret>`: only the SHA-256 of the 256-bit secret is stored."""
+"""API keys `ks_<id>_<secret>`: only the SHA-256 of the 256-bit secret is stored, and what the key may do."""
 
 import hashlib
 import hmac
@@ -6,11 +6,18 @@ import os
 import re
 import secrets
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 
 from app.errors import SetupError
 from backend.database import Database
 from backend.tables import ApiKeyRow
+
+
+class Scope(StrEnum):
+    USER = "user"  # tasks and runs, and looking at everything
+    ADMIN = "admin"  # also what changes the installation for everybody, such as the model that is served
+
 
 _SHAPE = re.compile(r"ks_([0-9a-f]{16})_([0-9A-Za-z_-]{43})")
 
@@ -34,17 +41,23 @@ class Keys:
             row = await session.get(ApiKeyRow, match[1])
         return row.id if row is not None and hmac.compare_digest(row.digest, _digest(match[2])) else None
 
-    async def add(self, key: str) -> None:
-        """Make `key` valid. Raises SetupError when it has not the shape of ours."""
+    async def scope_of(self, key_id: str) -> Scope | None:
+        """What the key with this id may do; None for one that is gone."""
+        async with self.database.read() as session:
+            row = await session.get(ApiKeyRow, key_id)
+        return Scope(row.scope) if row is not None else None
+
+    async def add(self, key: str, scope: Scope = Scope.ADMIN) -> None:
+        """Make `key` valid for `scope`. Raises SetupError when it has not the shape of ours."""
         match = _SHAPE.fullmatch(key)
         if match is None:
             raise SetupError("The API key file holds no key of ours.", hint="Remove it; the next start makes a new one.")
         async with self.database.write() as session:
             row = await session.get(ApiKeyRow, match[1])
             if row is None:
-                session.add(ApiKeyRow(id=match[1], digest=_digest(match[2])))
+                session.add(ApiKeyRow(id=match[1], digest=_digest(match[2]), scope=scope))
             else:
-                row.digest = _digest(match[2])
+                row.digest, row.scope = _digest(match[2]), scope
 
     async def ensure_file(self, path: Path) -> None:
         """After this the file at `path` holds a valid key: the one already there, or a new one that only its owner can read."""

@@ -324,4 +324,6 @@ def _is_live(run: RunRow, segment: int) -> bool:
 def _tokens(event: NewEvent) -> int:
     if event.type != EventType.MODEL_CALL:
         return 0
-    return int(event.payload.get("prompt_tokens", 0)) + int(event.payload.get("completion_tokens", 0))
+    # A run that is one conversation sends all of it with every call, and what the server has in its cache costs nothing.
+    whole = int(event.payload.get("prompt_tokens", 0)) + int(event.payload.get("completion_tokens", 0))
+    return int(event.payload.get("computed_tokens") or whole)

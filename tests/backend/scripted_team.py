@@ -6,6 +6,7 @@ approve kettle   like order, but asks first
 plan             waits for its plan to be accepted
 ask Which one?   waits for the person's words
 down 2           the model is unavailable at the first two tries of this turn (in this process)
+model 0.1        a model call of 0.1 s that fails until the workspace has a file `model-up`
 crash            an exception nobody expected, with a path in it
 refuse           ends as refused
 fail             ends as failed
@@ -97,6 +98,7 @@ class ScriptedTeam:
             if self.failures[state.turns] <= int(rest):
                 raise ModelUnavailable("The model server does not answer.", hint="Is it running?")
         elif verb == "model":
+            await asyncio.sleep(float(rest or 0))
             if not (self.workspace / "model-up").exists():
                 raise ModelUnavailable("The model server does not answer.", hint="Is it running?")
         elif verb == "crash":

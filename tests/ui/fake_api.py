@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw
 
 from app.errors import Conflict, InvalidInput, KeepsakeError, NotFound, Unauthorised
 from app.events import Event, EventType, NewEvent
+from app.registry import Promotion, PromotionStatus, RegistryView
 from app.schemas import Run, RunStatus, Task, TaskCreate
-from tests.ui import stories
+from app.training import Job
+from tests.ui import stories, trained
 from tests.ui.stories import Step, Wait
 
 KEY = "ks_test_key"
@@ -108,6 +110,8 @@ class World:
             "art_total": ("total.txt", "text/plain", b"53.90\n"),
         }
         self.checks: dict[str, str] = {"database": "ok", "worker": "ok", "model": "ok"}
+        self.jobs: list[Job] = []
+        self.registry = RegistryView()
         self.requests: list[tuple[str, str, Any]] = []
         self.down = False
         self._stop = threading.Event()
@@ -371,6 +375,38 @@ def create_app(world: World) -> FastAPI:
         _, media_type, data = world.blobs[artifact_id]
         return Response(data, media_type=media_type)
 
+    @app.get("/v1/training/jobs")
+    def jobs() -> dict[str, Any]:
+        return {"items": [job.model_dump(mode="json") for job in world.jobs]}
+
+    @app.get("/v1/training/jobs/{name}/metrics")
+    def metrics(name: str) -> dict[str, Any]:
+        return trained.curves(name).model_dump(mode="json")
+
+    @app.get("/v1/training/versions")
+    def versions() -> dict[str, Any]:
+        return world.registry.model_dump(mode="json")
+
+    @app.get("/v1/training/versions/{version}/card")
+    def card(version: str) -> Response:
+        return Response(trained.CARD, media_type="text/markdown")
+
+    def begin(verb: Any, version: str) -> dict[str, Any]:
+        world.requests.append(("POST", f"/training/{verb}", version))
+        if world.registry.promotion and world.registry.promotion.status == PromotionStatus.RUNNING:
+            raise Conflict("A promotion is under way.", hint="Wait until it has ended.")
+        started = Promotion(verb=verb, version=version, status=PromotionStatus.RUNNING, message="starting", started=datetime.now(UTC))
+        world.registry = world.registry.model_copy(update={"promotion": started})
+        return started.model_dump(mode="json")
+
+    @app.post("/v1/training/versions/{version}/promote", status_code=202)
+    def promote(version: str) -> dict[str, Any]:
+        return begin("promote", version)
+
+    @app.post("/v1/training/rollback", status_code=202)
+    def rollback() -> dict[str, Any]:
+        return begin("rollback", world.registry.aliases.previous or "")
+
     return app
 
 
@@ -396,4 +432,5 @@ def populated(pace: float = 0.15) -> World:
     world.add(stories.unknown_outcome(), "Order two Copper Kettles.", "run_unknown", age_s=150)
     world.add(stories.long(7), "Collect the prices of 7 products from the shop into prices.csv.", "run_busy", age_s=65)
     world.add(stories.queued("Waits its turn."), "Waits its turn.", "run_queued", age_s=20)
+    world.jobs, world.registry = trained.jobs(), trained.registry()
     return world

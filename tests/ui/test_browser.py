@@ -17,8 +17,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expec
 from app.config import get_settings
 from app.events import EventType
 from app.schemas import ApprovalStatus, Run, RunStatus, Site, TaskCreate
+from tests.app import training_files
 from tests.backend import house as backend
 from tests.backend.house import House
+from tests.ui import trained
 from tests.ui.conftest import MAIN
 from tests.ui.small_team import GO, PAGE_TEXT, open_small_team
 
@@ -30,6 +32,13 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+# In place of `keepsake train promote`: the aliases afterwards.
+PROMOTES = """
+import json, os, pathlib, sys
+path = pathlib.Path(os.environ["KEEPSAKE_HOME"]) / "registry" / "embedded" / "aliases.json"
+path.write_text(json.dumps({"production": sys.argv[-1], "previous": "first.1"}))
+print(sys.argv[-1], "is production")
+"""
 SITE = Site(name="site", url="http://site.test/")
 PATIENCE_MS = 40_000  # a busy machine; nothing here waits that long on a quiet one
 
@@ -39,7 +48,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The real backend with the small team."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "open_scripted_team", open_small_team)
+        patch.setattr("backend.promotions.COMMAND", (sys.executable, "-c", PROMOTES))
         with backend.running_house(backend.settings_of(tmp_path_factory.mktemp("home"))) as running:
+            for name in ("first.1", "second.1"):
+                training_files.version(running.settings.home, name, trained.gate("worlds.success", 0.95, 0.835))
+            training_files.point(running.settings.home, production="first.1")
+            metrics = training_files.steps(*range(1, 30)) + '{"step": 29, "dev": {"exact": 0.5, "n": 20}}\n'
+            training_files.run(running.settings.home, "first", metrics=metrics)
             yield running
 
 
@@ -233,6 +248,17 @@ def test_a_run_is_found_in_the_list_opened_and_its_task_deleted(page: Page, ui: 
     assert run.task_id not in {t.id for t in house.client.tasks().items}
 
 
+def test_a_version_is_promoted_with_two_clicks_beside_the_curves_of_its_run(page: Page, ui: str, house: House):
+    page.goto(f"{ui}/training")
+    seen(card(page, "card-job-first").get_by_test_id("stVegaLiteChart"))
+    seen(card(page, "card-version-first").get_by_text("production"))
+    card(page, "promote-second").get_by_role("button").click()
+    page.get_by_role("button", name="Promote", exact=True).click()
+    seen(page.get_by_text("Promotion done"))
+    seen(card(page, "rollback-second").get_by_role("button"))
+    assert house.client.training_versions().serving == "second.1"
+
+
 def test_a_foreign_host_name_gets_no_session(ui: str):
     handshake = {
         "Connection": "Upgrade",
@@ -268,9 +294,26 @@ def test_text_is_readable_in(scheme: str, page: Page, ui: str, waiting: Run):
         assert ratio >= 4.5, f"{place}: {ratio:.2f}"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_training_page_is_readable_in(scheme: str, page: Page, ui: str):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{ui}/training")
+    seen(card(page, "card-job-first"))
+    for key in ("version-name-first", "gate-line-first .stMarkdownBadge", "gate-line-first", "told-version-first", "job-name-first"):
+        place, _, inner = key.partition(" ")
+        ratio = page.evaluate(CONTRAST, f"[class*='st-key-{place}'] {inner or 'span'}")
+        assert ratio >= 4.5, f"{key}: {ratio:.2f}"
+
+
 def test_a_narrow_window_needs_no_sideways_scrolling(page: Page, ui: str, waiting: Run):
     page.set_viewport_size({"width": 400, "height": 800})
-    for path, key in (("", "composer"), (f"run?run={waiting.id}", "ask-appr_"), ("runs", "run-row-"), ("approvals", "ask-appr_")):
+    for path, key in (
+        ("", "composer"),
+        (f"run?run={waiting.id}", "ask-appr_"),
+        ("runs", "run-row-"),
+        ("approvals", "ask-appr_"),
+        ("training", "card-job-"),
+    ):
         page.goto(f"{ui}/{path}")
         seen(card(page, key))
         wide = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth")

@@ -10,6 +10,7 @@ NEW_TASK = "views/new_task.py"
 RUN = "views/run.py"
 RUNS = "views/runs.py"
 APPROVALS = "views/approvals.py"
+TRAINING = "views/training.py"
 
 
 def run_link(run_id: str, label: str = "Open the run", icon: str = ":material/arrow_forward:") -> None:

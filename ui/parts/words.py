@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from app.schemas import Effect, Policy, RunStatus
+from app.training import JobStatus
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
 
@@ -57,6 +58,21 @@ VERDICT: dict[str, Look] = {
     "allow": Look("allowed", "green", ":material/check:"),
     "ask": Look("asked you", "orange", ":material/front_hand:"),
     "refuse": Look("refused", "red", ":material/block:"),
+}
+
+JOB: dict[JobStatus, Look] = {
+    JobStatus.PREPARING: Look("Prepares", "blue", ":material/hourglass_top:"),
+    JobStatus.RUNNING: Look("Running", "blue", ":material/autorenew:"),
+    JobStatus.STOPPED: Look("Stopped", "gray", ":material/pause_circle:"),
+    JobStatus.CUT_OFF: Look("Cut off", "orange", ":material/power_off:"),
+    JobStatus.FINISHED: Look("Finished", "green", ":material/check_circle:"),
+    JobStatus.UNREADABLE: Look("Unreadable", "red", ":material/error:"),
+}
+
+ALIAS: dict[str, Look] = {
+    "production": Look("production", "green", ":material/rocket_launch:"),
+    "candidate": Look("candidate", "violet", ":material/science:"),
+    "previous": Look("previous", "gray", ":material/history:"),
 }
 
 _AGENTS: dict[str, Look] = {
