@@ -24,6 +24,8 @@ STEPS = 30
 class Wanderer:
     """Roles that follow the page's links in turn, so that every step loads a page."""
 
+    stream = None
+
     def __init__(self) -> None:
         self.turn = 0
 
