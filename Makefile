@@ -18,12 +18,13 @@ SOURCES := app agents backend infra ui tests
 MAIN := $(VENV)/.installed-main
 DEV := $(VENV)/.installed-dev
 TRAIN := .venv-train/.installed
+TRAIN_HUB := .venv-train/.installed-hub
 
 # PyTorch is no part of a lock: its builds for CPU and CUDA have the same name, and the CPU's come from an index of their own.
 TORCH := torch==2.13.0$(if $(shell command -v nvidia-smi),,+cpu)
 TORCH_INDEX := $(if $(KEEPSAKE_TORCH_INDEX),--extra-index-url $(KEEPSAKE_TORCH_INDEX))
 
-.PHONY: help setup setup-app setup-dev setup-model setup-train run demo test check lint format types imports lock readme clean clean-data
+.PHONY: help setup setup-app setup-dev setup-model setup-train setup-train-hub run demo test check lint format types imports lock readme clean clean-data
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -36,6 +37,8 @@ setup-model: $(MAIN)
 	@$(BIN)/keepsake setup-model
 
 setup-train: $(TRAIN) ## the training environment, .venv-train
+
+setup-train-hub: $(TRAIN_HUB) ## the same with what fine-tuning of hub models needs (TRL, PEFT; 70 MB more)
 
 $(MAIN): requirements/main.txt pyproject.toml
 	@$(PYTHON) -m infra.stack.preflight --quiet $(if $(filter test check,$(MAKECMDGOALS)),--for-tests)
@@ -63,13 +66,18 @@ $(TRAIN): requirements/train.txt pyproject.toml
 	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(TRAIN_HUB): $(TRAIN) requirements/train-hub.txt
+	@echo "Training environment: installing TRL, PEFT and what they need, 70 MB" >&2
+	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps -r requirements/train-hub.txt
+	@touch $@
+
 run: setup ## set up, start everything, do one task with the embedded model, and leave the stack up
 	@$(BIN)/keepsake demo --leave-up
 
 demo: setup ## the same, and stop everything; the last line is one JSON object
 	@$(BIN)/keepsake demo
 
-test: setup setup-dev $(if $(KEEPSAKE_MODEL_URL),,setup-train) check ## set up, check, and run all tests
+test: setup setup-dev $(if $(KEEPSAKE_MODEL_URL),,setup-train-hub) check ## set up, check, and run all tests
 	@$(BIN)/python -m pytest
 
 check: lint types imports ## ruff, format, types, import contracts
@@ -102,6 +110,7 @@ lock: setup-dev ## pin the newest versions that pyproject.toml allows
 	@$(LOCK) $(EVERYTHING) --group dev -c requirements/main.txt -o requirements/dev.txt
 	@$(LOCK) --extra sandboxd -c requirements/main.txt -o requirements/sandboxd.txt
 	@$(LOCK) --extra train $(addprefix --no-emit-package ,$(CUDA)) -c requirements/main.txt -o requirements/train.txt
+	@$(LOCK) --extra train-hub $(addprefix --no-emit-package ,$(CUDA)) -c requirements/train.txt -o requirements/train-hub.txt
 
 readme: setup-app ## bring README's table of settings into step with app/config.py
 	@$(BIN)/python -m infra.stack.settings_table README.md
@@ -114,4 +123,4 @@ clean: ## stop the stack and remove environments and caches of this checkout
 clean-data: $(MAIN) ## stop the stack and remove what Keepsake put below KEEPSAKE_HOME: runs, keys, weights, model server
 	@$(BIN)/keepsake down
 	@cd "$$($(BIN)/python -c 'from app.config import get_settings; print(get_settings().home)')" && \
-		rm -rf api_key bench cache data envs logs profiles run sandboxd_token training weights
+		rm -rf api_key bench cache data envs logs profiles registry run sandboxd_token training weights
