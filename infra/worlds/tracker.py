@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from select import select
@@ -36,6 +36,7 @@ _USER = "clerk"
 _PROJECT = hashlib.sha1(b"keepsake tracker").hexdigest()  # the same for all worlds: one profile opens them all
 _SECRET = hashlib.sha1(b"keepsake tracker clerk").hexdigest().upper() + "0123456789"
 _EPOCH = datetime(2026, 3, 2, 9, 0)
+_WIKI_AGE = timedelta(days=1100)  # the index of wiki pages shows ages: "3.01 years" whenever a world is made
 _MENU = "Home /home * {}\nTickets /ticket r {}\n{New Ticket} /tktnew n {}\nWiki /wcontent j {}\n"
 _WIKI = {
     "Tracker": "Welcome. Defects, wishes and questions about our products are kept here as tickets.",
@@ -219,7 +220,7 @@ def _ticket_change(ticket: Ticket, number: int) -> bytes:
 
 
 def _wiki_page(name: str, text: str) -> bytes:
-    date = _EPOCH.isoformat(timespec="milliseconds")
+    date = (datetime.now(UTC).replace(tzinfo=None) - _WIKI_AGE).isoformat(timespec="milliseconds")
     return _seal(f"D {date}\nL {_escape(name)}\nN text/x-markdown\nU admin\nW {len(text.encode())}\n{text}\n")
 
 

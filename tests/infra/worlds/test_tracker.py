@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -74,6 +75,12 @@ def test_the_report_is_a_plain_table_of_four_columns(server):
     assert re.findall(r"<th>(\w+)</th>", page) == ["title", "type", "severity", "status"]
     cells = [c.strip() for c in re.findall(r'<td valign="top">\s*(.*?)\s*</td>', page, re.DOTALL)]
     assert cells[:4] == ["Search forgets the chosen language", "Bug", "Important", "Open"] and len(cells) == 12
+
+
+def test_no_page_says_what_day_it_was_made(server):
+    pages = [httpx.get(server.url + path).text for path in ("/wcontent", "/ticket", "/rptview/1", "/rptview/2")]
+    assert re.findall(r"[\d.]+ (?:days|years)", "".join(pages)) == ["3.01 years"] * 3
+    assert str(datetime.now(UTC).year) not in re.sub(r"2026-03-0\d", "", "".join(pages))  # tickets have dates of their own
 
 
 def test_the_clerk_files_a_ticket_through_the_form(server):
