@@ -40,7 +40,11 @@ class Effect(StrEnum):
 
     READ = "read"  # follow a link, a GET, read a file
     WRITE = "write"  # submit, a POST, write or download a file
+    SEND = "send"  # words that reach other people
+    DELETE = "delete"
+    PAY = "pay"
     EXEC = "exec"  # run code
+    CREDENTIAL = "credential"  # passwords, keys, who may log in
 
 
 class Site(BaseModel):

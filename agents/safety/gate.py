@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from agents.safety.grants import Grants, Origin, Reach, is_private
 from agents.safety.permit import Permit, issue
+from agents.safety.tools import SEVERITY
 from app.schemas import Action, Effect, Policy, Verdict
 
 # The typed actions that exist, and the least effect each can have. Anything else is unknown and refused.
@@ -27,7 +28,14 @@ KINDS: dict[str, Effect] = {
     "files.write": Effect.WRITE,
     "code.run": Effect.EXEC,
 }
-_SEVERITY = {Effect.READ: 0, Effect.WRITE: 1, Effect.EXEC: 2}
+_DOES = {
+    Effect.WRITE: "This changes something.",
+    Effect.SEND: "This sends words to others.",
+    Effect.DELETE: "This deletes something.",
+    Effect.PAY: "This pays.",
+    Effect.EXEC: "This runs a program in the sandbox.",
+    Effect.CREDENTIAL: "This changes who may log in.",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Gate:
         least = self.kinds.get(action.kind)
         if least is None:
             return "unknown-action", f"`{action.kind}` is not an action of this team."
-        if _SEVERITY[action.effect] < _SEVERITY[least]:
+        if SEVERITY[action.effect] < SEVERITY[least]:
             return "effect-understated", f"`{action.kind}` is at least {least}, the action says {action.effect}."
         if action.kind.startswith("web."):
             return self._web_refusal(action)
@@ -105,10 +113,7 @@ class Gate:
         if action.kind.startswith("tool.") and action.effect != Effect.READ:
             return "foreign-tool", "A tool from outside the house wants to act."
         if self.policy == Policy.ASK_WRITES and action.effect != Effect.READ:
-            return (
-                f"ask-{action.effect}",
-                "This changes something." if action.effect == Effect.WRITE else "This runs a program in the sandbox.",
-            )
+            return f"ask-{action.effect}", _DOES[action.effect]
         return None
 
     def _allow_rule(self, action: Action) -> str:

@@ -281,5 +281,13 @@ def test_only_the_gate_issues_permits_and_effects_have_one_door_each():
     assert all(n.startswith("sandbox/") for n in users["subprocess"])
 
 
-def test_every_known_kind_has_an_effect_class():
-    assert set(KINDS.values()) == set(Effect)
+@pytest.mark.parametrize("effect", [effect for effect in Effect if effect != Effect.READ])
+@pytest.mark.parametrize("policy", [Policy.ASK_WRITES, Policy.ALLOW_LISTED])
+def test_a_foreign_tool_that_does_anything_asks_and_may_not_say_it_does_less(effect: Effect, policy: Policy):
+    judging = Gate(policy, Grants({}, frozenset()), {"act": effect})
+    assert judging.judge(act("tool.act", "", effect)).verdict == Verdict.ASK
+    assert judging.judge(act("tool.act", "", Effect.READ)).rule == "effect-understated"
+
+
+def test_every_kind_of_the_house_reads_writes_or_runs():
+    assert set(KINDS.values()) == {Effect.READ, Effect.WRITE, Effect.EXEC}

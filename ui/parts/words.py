@@ -51,7 +51,11 @@ POLICY: dict[Policy, tuple[str, str]] = {
 EFFECT: dict[Effect, Look] = {
     Effect.READ: Look("reads", "gray", ":material/visibility:"),
     Effect.WRITE: Look("changes something", "orange", ":material/edit:"),
+    Effect.SEND: Look("sends words", "orange", ":material/send:"),
+    Effect.DELETE: Look("deletes", "red", ":material/delete:"),
+    Effect.PAY: Look("pays", "red", ":material/payments:"),
     Effect.EXEC: Look("runs a program", "violet", ":material/terminal:"),
+    Effect.CREDENTIAL: Look("changes who may log in", "red", ":material/key:"),
 }
 
 VERDICT: dict[str, Look] = {

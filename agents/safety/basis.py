@@ -1,0 +1,202 @@
+"""Where each argument of a call comes from, and whether that is enough for what the argument decides.
+
+A selector (whom, where, which, how much) is the person's: said by them; or chosen, as they asked, among values that tools gave as values; or
+looked up, where their words name both the source and the kind of value. A payload may be anybody's, but what leads a reader on (addresses,
+accounts) or stands word for word in a source must be the person's, or from a source that their words name.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.safety.history import Field, History, Record, Source
+from agents.safety.lexicon import lexicon
+from agents.safety.tools import Parameter, Role, Tool, alike
+from agents.safety.values import LEADS, Kind, Said, Value, number_of, value_of
+from agents.safety.words import Clause, Words
+from app.schemas import Effect
+
+_SETTING = 32  # characters; what is longer says more than when or how
+_NAME = re.compile(r"[A-Z][^\W\d_]{3,}")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """`enough` says whether the argument may stand without a question; `why` says where it comes from, in plain words."""
+
+    argument: str
+    enough: bool
+    why: str
+
+
+@dataclass
+class Reading:
+    """What was read, seen from the person's words: which records and sources they speak of. Kept up as the run reads on."""
+
+    words: Words
+    history: History = field(default_factory=History)
+    named: dict[Source, list[Clause]] = field(default_factory=dict)  # asked for with values of the words, and the clauses that say them
+    told: dict[Record, list[Clause]] = field(default_factory=dict)  # one of whose fields a clause says, such as who wrote it
+    anchored: dict[Record, bool] = field(default_factory=dict)  # spoken of; True: by a whole field that is no free text
+    numbers: list[Any] = field(default_factory=list)  # amounts of records spoken of
+
+    def again(self, words: Words) -> "Reading":
+        """The same, seen from other words."""
+        other = Reading(words, self.history)
+        for source in self.history.sources:
+            other.see(source)
+        return other
+
+    def see(self, source: Source) -> None:
+        clauses = self._clauses_saying(source.arguments.values())
+        if clauses:
+            self.named[source] = clauses
+        for record in source.records:
+            strong = self._anchor(record)
+            if strong is not None:
+                self.anchored[record] = strong
+                self.numbers += [value for key, value in record.fields if key.lower() in lexicon().amounts]
+            if told := self._clauses_saying(value for _, value in record.fields):
+                self.told[record] = told
+
+    def _clauses_saying(self, given: Any) -> list[Clause]:
+        texts = [value for value in given if isinstance(value, str) and 2 < len(value) <= 200 and self.words.said.says(value)]
+        return [clause for clause in self.words.clauses if any(clause.said.says(text) for text in texts)]
+
+    def _anchor(self, record: Record) -> bool | None:
+        loose = None
+        for key, value in record.fields:
+            if value is None or isinstance(value, bool) or len(str(value)) < 2:
+                continue
+            if self.words.said.says(value):
+                if key.lower() not in lexicon().what:
+                    return True
+                loose = False
+            elif isinstance(value, str) and len(value) <= 80 and any(self.words.said.holds(name) for name in _NAME.findall(value)):
+                loose = False
+        return loose
+
+
+class Tracer:
+    """Traces the arguments of one call. `clause` is that of the grant which the call would use; None where none is its own."""
+
+    def __init__(self, reading: Reading, tool: Tool, arguments: Mapping[str, Any], clause: Clause | None) -> None:
+        self.reading, self.tool, self.arguments = reading, tool, arguments
+        self.words, self.history = reading.words, reading.history
+        self.clauses = self.words.clauses if clause is None else (clause,)
+
+    def bases(self) -> list[Basis]:
+        return [basis for name, value in self.arguments.items() for basis in self._of(self.tool.parameters[name], value)]
+
+    def _of(self, parameter: Parameter, value: Any) -> Iterator[Basis]:
+        if isinstance(value, list | tuple | set):
+            for own in value:
+                yield from self._of(parameter, own)
+        elif isinstance(value, Mapping):
+            for own in value.values():
+                yield from self._of(parameter, own)
+        else:
+            yield self._one(parameter, value)
+
+    def _one(self, parameter: Parameter, value: Any) -> Basis:
+        if value is None or isinstance(value, bool) or value in parameter.choices or value == "":
+            return Basis(parameter.name, True, "is one of the tool's own choices")
+        if self.words.said.says(value) or (isinstance(value, str) and len(value) > 3 and self.words.said.holds(f"{value}s")):
+            return Basis(parameter.name, True, "is in your words")
+        if parameter.role == Role.SELECTOR:
+            return self._selector(parameter, value)
+        found = value_of(str(value))
+        if parameter.role == Role.SETTING and (found is None or found.kind not in LEADS) and len(str(value)) <= _SETTING:
+            return Basis(parameter.name, True, "says only when or how")
+        return self._payload(parameter, str(value))
+
+    def _selector(self, parameter: Parameter, value: Any) -> Basis:
+        why = self._chosen(parameter, value) or self._bounded(parameter, value) or self._looked_up(parameter, str(value))
+        return Basis(parameter.name, bool(why), why or self._whence(value))
+
+    def _chosen(self, parameter: Parameter, value: Any) -> str:
+        """A value of a record that the words speak of, or one of a list from which they ask to choose."""
+        found = value_of(str(value))
+        leads = found is not None and found.kind in LEADS
+        asked = any(clause.choosing or clause.many for clause in self.clauses)
+        for own in self.history.fields(value):
+            strong = self.reading.anchored.get(own.record)
+            if strong or (strong is not None and not leads) or self._begins(own, value):
+                return f"stands in a record of {own.source.tool} that you speak of"
+            if asked and own.source.listed and alike(parameter.name, own.key):
+                return f"is one of those that {own.source.tool} lists, among which you ask to choose"
+        return ""
+
+    def _begins(self, own: Field, value: Any) -> bool:
+        """Whether the words say how this entry of a plain list begins."""
+        head = re.match(r"[^\W\d_]{3,}", str(value))
+        return own.key == "" and head is not None and self.words.said.holds(head[0])
+
+    def _bounded(self, parameter: Parameter, value: Any) -> str:
+        """A reckoned amount that is no larger than what the words, or records that they speak of, name."""
+        if parameter.kind != Kind.NUMBER:
+            return ""
+        known = [*self.words.said.of(Kind.NUMBER), *self.reading.numbers]
+        largest = max((number for number in map(number_of, known) if number is not None), default=None)
+        wanted = number_of(value)
+        if wanted is None or largest is None or not 0 <= wanted <= largest:
+            return ""
+        return f"is no more than {largest:f}, which you or a record that you speak of name"
+
+    def _looked_up(self, parameter: Parameter, value: str) -> str:
+        """A value of a text, where the words name the source, and either the kind of value or what is to be done with it."""
+        found = value_of(value)
+        kind = found.kind if found else None
+        for source in self.history.saying(value):
+            clauses = self.reading.named.get(source, [])
+            asked = any(kind in clause.kinds for clause in clauses)
+            if kind == Kind.NUMBER and asked:
+                return f"stands in what {source.tool} gave, where you say to look for it"
+            if kind is None and self.tool.effect == Effect.WRITE and any(c.families & self.tool.families for c in clauses):
+                return f"stands in what {source.tool} gave, from which you ask to take it"
+            if kind in LEADS and (self.tool.effect == Effect.READ or len(source.said.of(kind) - self.words.said.of(kind)) == 1):
+                if asked:
+                    return f"is the {kind} in what {source.tool} gave, where you say to look for it"
+                if self._is_theirs(parameter, clauses):
+                    return f"is the only {kind} in what you name as theirs"
+            for record in source.records:
+                told = [*self.reading.told.get(record, ()), *(clauses if self.tool.effect == Effect.READ else ())]
+                if any(c.any_kind or kind in c.kinds for c in told) and _says(record.said, found, value):
+                    return "stands in the message that you speak of"
+        return ""
+
+    def _is_theirs(self, parameter: Parameter, clauses: list[Clause]) -> bool:
+        """Whether another selector of the call is someone of whom a clause speaks together with the source."""
+        others = [own for name, own in self.arguments.items() if name != parameter.name and self.tool.is_selector(name)]
+        return any(clause.said.says(other) for clause in clauses for other in others if isinstance(other, str))
+
+    def _payload(self, parameter: Parameter, value: str) -> Basis:
+        name = parameter.name
+        for lead in Said(value).values:
+            if lead.kind in LEADS and not self._is_named(lead):
+                return Basis(name, False, f"carries the {lead.kind} {lead.text}, which is not in your words")
+        source = self.history.copied(value) or (next(self.history.saying(value), None) if len(value) > 2 else None)
+        if source is not None and not self._speaks_of(source, value):
+            return Basis(name, False, f"is copied from what {source.tool} gave, which you do not name")
+        return Basis(name, True, "is what is carried, not where")
+
+    def _is_named(self, lead: Value) -> bool:
+        if lead.text in self.words.said.of(lead.kind):
+            return True
+        return any(source in self.reading.named and not source.records for source in self.history.saying(lead.text))
+
+    def _speaks_of(self, source: Source, value: str) -> bool:
+        if source in self.reading.named or (source.listed and any(clause.choosing for clause in self.clauses)):
+            return True
+        return any(own.record in self.reading.anchored for own in self.history.fields(value)) or any(
+            record in self.reading.anchored for record in source.records
+        )
+
+    def _whence(self, value: Any) -> str:
+        source = next(self.history.saying(value), None)
+        return f"comes from what {source.tool} gave, not from your words" if source else "is neither in your words nor in anything read"
+
+
+def _says(said: Said, found: Value | None, text: str) -> bool:
+    return said.holds(text) if found is None else found.text in said.of(found.kind)

@@ -1,0 +1,75 @@
+"""`keepsake gate`: what the gate says of a call, for people and for benchmarks that are not written in Python."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agents.safety.conversation import case_of, judge
+from agents.safety.judge import Ruling
+from app.errors import InvalidInput, KeepsakeError
+
+app = typer.Typer()
+gate = typer.Typer(help="What the gate says of a call.", no_args_is_help=True)
+app.add_typer(gate, name="gate")
+
+
+@gate.command("judge")
+def judge_command(
+    path: Annotated[str, typer.Argument(help="A JSON file, or `-` for one case a line from standard input.")],
+) -> None:
+    """Judge {task, tools, history, call} without a model: allow, ask or refuse, with the reason and where each argument comes from.
+
+    Exit code 0, whatever the verdict; 2 where the case cannot be read.
+    """
+    try:
+        for case in _cases(path):
+            typer.echo(json.dumps(_shown(_judged(case)), ensure_ascii=False))
+    except KeepsakeError as error:
+        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
+        raise typer.Exit(2) from error
+
+
+@gate.command("grants")
+def grants_command(
+    path: Annotated[str, typer.Argument(help="A JSON file with {task, tools}; `history` is left out of account.")],
+) -> None:
+    """What a task's words allow, before anything is read."""
+    try:
+        for case in _cases(path):
+            made = case_of(_field(case, "task"), _field(case, "tools"), [])
+            for grant in made.grants:
+                many = "as often as the words say" if grant.many else "once"
+                typer.echo(f"{grant.tool}: {many}, for: {grant.clause.said.text.strip() if grant.clause else ''}")
+    except KeepsakeError as error:
+        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
+        raise typer.Exit(2) from error
+
+
+def _cases(path: str) -> list[dict[str, Any]]:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        found = [json.loads(line) for line in text.splitlines() if line.strip()] if path == "-" else [json.loads(text)]
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}.", hint="Give one JSON object {task, tools, history, call}.") from error
+    if not all(isinstance(case, dict) for case in found):
+        raise InvalidInput(f"{path} holds no JSON object.", hint="Give one JSON object {task, tools, history, call}.")
+    return found
+
+
+def _judged(case: dict[str, Any]) -> Ruling:
+    return judge(_field(case, "task"), _field(case, "tools"), case.get("history") or [], _field(case, "call"))
+
+
+def _field(case: dict[str, Any], name: str) -> Any:
+    if name not in case:
+        raise InvalidInput(f"The case has no `{name}`.", hint="A case is {task, tools, history, call}.")
+    return case[name]
+
+
+def _shown(ruling: Ruling) -> dict[str, Any]:
+    bases = [{"argument": own.argument, "enough": own.enough, "why": own.why} for own in ruling.bases]
+    return {"verdict": ruling.verdict, "rule": ruling.rule, "reason": ruling.reason, "bases": bases}

@@ -1,0 +1,99 @@
+"""The person's words, taken apart before anything else is read: what is to be done, how often, with what values, read from where.
+
+No parser of English: clauses, verbs by their families, and nouns that name a kind of value. What it does not understand grants nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.safety.lexicon import lexicon, verbs
+from agents.safety.values import Kind, Said
+
+_CLAUSE = re.compile(r"(?<=[.!?;])\s+(?=[^a-z\s])|\n+|;\s*|,?\s+(?:and then|then|after that|afterwards|also)\s+|(?:^|\s)\d+[.)]\s+")
+_GLUED = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]*\s)")  # `www.our-company.com.They sent`
+_WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
+_QUOTES = re.compile(r"\"([^\"]{2,2000})\"|'((?:[^']|'(?=\w)){2,2000})'(?!\w)|“([^”]{2,2000})”|‘([^’]{2,2000})’|`([^`]{2,2000})`")
+_COLON = re.compile(r"(?:message|question|text|comment|note|reply|body|content)\b[^:\n]{0,80}:\s*(\S[^\n]*)", re.IGNORECASE)
+_ENDINGS = (("", ""), ("s", ""), ("es", ""), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("d", ""), ("ies", "y"), ("ied", "y"))
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of the words that asks for something. `families`: of the lexicon's verbs. `kinds`: of values that it says are to be looked up;
+    `any_kind`: it says so of whatever is there. `many`: more than once. `choosing`: which one is to be found out."""
+
+    said: Said
+    families: frozenset[int]
+    kinds: frozenset[Kind]
+    any_kind: bool
+    many: bool
+    choosing: bool
+    words: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Words:
+    """All that the person has said in a run, in its clauses."""
+
+    texts: tuple[str, ...]
+    said: Said
+    clauses: tuple[Clause, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Words":
+        whole = _GLUED.sub(" ", "\n".join(texts))
+        # What is quoted is to be carried, not to be done; but quotes are also put around names.
+        bare = _QUOTES.sub(lambda match: match[0] if len(match[0].split()) <= 3 else " ", whole)
+        bare = _COLON.sub(lambda match: match[0].replace(match[1], " "), bare)
+        return cls(tuple(texts), Said(whole), tuple(_clause(part) for part in _CLAUSE.split(bare) if part and part.strip()))
+
+
+def _clause(text: str) -> Clause:
+    known, told = lexicon(), Said(text)
+    plain = [word.casefold() for word in _WORD.findall(text)]
+    stems = [_stem(word) for word in plain]
+    said, things = set(plain), _things(plain)
+    kinds = {kind for nouns in known.noun_kinds if nouns.nouns & things for kind in nouns.kinds}
+    kinds -= {value.kind for value in told.values}  # `the page www.a.example` is told, not to be looked up
+    return Clause(
+        told,
+        known.families_of({*stems, *_pairs(stems)}),
+        frozenset(kinds),
+        bool(known.any_kind & said),
+        bool(known.many & said),
+        bool(known.choosing & said),
+        frozenset(said | set(stems)),
+    )
+
+
+def _things(plain: list[str]) -> set[str]:
+    """The words that stand for a thing: behind an article or the like. In `email Ann the report`, `email` is none."""
+    articles = lexicon().articles
+    return {
+        word
+        for at, word in enumerate(plain)
+        if articles & set(plain[max(0, at - 3) : at]) or any(before.endswith("'s") for before in plain[max(0, at - 2) : at])
+    }
+
+
+def _stem(word: str) -> str:
+    """`paying`, `pays`, `paid`: pay. Enough for the verbs that are known."""
+    if word in lexicon().irregular:
+        return lexicon().irregular[word]
+    for ending, instead in _ENDINGS:
+        if word.endswith(ending) and (stem := word[: len(word) - len(ending)] + instead) in verbs():
+            return stem
+    for ending in ("ing", "ed"):  # doubled: dropping, planned
+        if word.endswith(ending) and (stem := word[: -len(ending) - 1]) in verbs() and word[-len(ending) - 1] == stem[-1:]:
+            return stem
+    return word
+
+
+def _pairs(stems: list[str]) -> set[str]:
+    """`send them back` is one verb as well."""
+    found = set()
+    for pair, verb in lexicon().pairs.items():
+        first, second = pair.split()
+        found |= {verb for at, stem in enumerate(stems) if stem == first and second in stems[at + 1 : at + 5]}
+    return found
