@@ -35,6 +35,10 @@ class Lexicon(BaseModel):
     families: tuple[Family, ...]
     pairs: Mapping[str, str]
     irregular: Mapping[str, str]
+    passive: Words
+    negations: Words
+    polite: Words
+    asking: Words
     secrets: Words
     money: Words
     who: Words

@@ -95,14 +95,16 @@ def alike(parameter: str, key: str) -> bool:
 
 
 def _doing(name: str, parameters: Mapping[str, Parameter]) -> tuple[Effect | None, frozenset[int]]:
-    """The strictest of what a name's verb can mean, and the families it can stand for."""
+    """The strictest of what a name's verb can mean, and the families it can stand for. `read_and_delete` has two verbs."""
     known, words = lexicon(), words_of(name)
-    verb = next((word for word in words if word in verbs()), None)
-    if verb is None:
+    pair = known.pairs.get(" ".join(words[:2]))
+    found = [pair] if pair else [word for word in words if word in verbs()]
+    if not found:
         return None, frozenset()
-    families = known.families_of({verb})
-    effects = sorted((known.families[number].effect for number in families), key=SEVERITY.__getitem__)
-    if effects[0] == Effect.READ and words[0] == verb:
+    families = known.families_of(set(found if "and" in words else found[:1]))
+    effects = sorted({known.families[number].effect for number in families}, key=SEVERITY.__getitem__)
+    looks = any(p.kind in (Kind.URL, Kind.FILE) for p in parameters.values())
+    if effects[0] == Effect.READ and words[0] == found[0] and "and" not in words and (len(effects) == 1 or looks):
         return Effect.READ, families
     if known.secrets & {*words, *parameters}:
         return Effect.CREDENTIAL, families

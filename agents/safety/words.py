@@ -58,13 +58,29 @@ def _clause(text: str) -> Clause:
     kinds -= {value.kind for value in told.values}  # `the page www.a.example` is told, not to be looked up
     return Clause(
         told,
-        known.families_of({*stems, *_pairs(stems)}),
+        known.families_of(_wishes(text, plain, stems)),
         frozenset(kinds),
         bool(known.any_kind & said),
         bool(known.many & said),
         bool(known.choosing & said),
         frozenset(said | set(stems)),
     )
+
+
+def _wishes(text: str, plain: list[str], stems: list[str]) -> set[str]:
+    """The verbs that ask for something: none of a question that is no polite wish, none that is denied, none that tells what was done."""
+    known = lexicon()
+    if text.rstrip().endswith("?") and plain and plain[0] in known.asking and not known.polite & set(plain):
+        return set()
+    found = [
+        stem for at, stem in enumerate(stems) if not known.negations & set(plain[max(0, at - 3) : at]) and not _is_past(plain, stems, at)
+    ]
+    return {*found, *_pairs(found)}
+
+
+def _is_past(plain: list[str], stems: list[str], at: int) -> bool:
+    past = plain[at] != stems[at] and (plain[at].endswith("ed") or plain[at] in lexicon().irregular)
+    return past and not lexicon().passive & set(plain[max(0, at - 8) : at])
 
 
 def _things(plain: list[str]) -> set[str]:
