@@ -19,12 +19,13 @@ MAIN := $(VENV)/.installed-main
 DEV := $(VENV)/.installed-dev
 TRAIN := .venv-train/.installed
 TRAIN_HUB := .venv-train/.installed-hub
+DOJO := .venv-agentdojo/.installed
 
 # PyTorch is no part of a lock: its builds for CPU and CUDA have the same name, and the CPU's come from an index of their own.
 TORCH := torch==2.13.0$(if $(shell command -v nvidia-smi),,+cpu)
 TORCH_INDEX := $(if $(KEEPSAKE_TORCH_INDEX),--extra-index-url $(KEEPSAKE_TORCH_INDEX))
 
-.PHONY: help setup setup-app setup-dev setup-model setup-train setup-train-hub run demo test check lint format types imports lock readme clean clean-data
+.PHONY: help setup setup-app setup-dev setup-model setup-train setup-train-hub setup-agentdojo run demo test check lint format types imports lock readme clean clean-data
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -39,6 +40,8 @@ setup-model: $(MAIN)
 setup-train: $(TRAIN) ## the training environment, .venv-train
 
 setup-train-hub: $(TRAIN_HUB) ## the same with what fine-tuning of hub models needs (TRL, PEFT; 70 MB more)
+
+setup-agentdojo: $(DOJO) ## the environment of `keepsake bench gate`, .venv-agentdojo
 
 $(MAIN): requirements/main.txt pyproject.toml
 	@$(PYTHON) -m infra.stack.preflight --quiet $(if $(filter test check,$(MAKECMDGOALS)),--for-tests)
@@ -69,6 +72,12 @@ $(TRAIN): requirements/train.txt pyproject.toml
 $(TRAIN_HUB): $(TRAIN) requirements/train-hub.txt
 	@echo "Training environment: installing TRL, PEFT and what they need, 70 MB" >&2
 	@.venv-train/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps -r requirements/train-hub.txt
+	@touch $@
+
+$(DOJO): requirements/agentdojo.txt
+	@test -x .venv-agentdojo/bin/python || $(PYTHON) -m venv .venv-agentdojo
+	@echo "AgentDojo: installing $$(grep -c == requirements/agentdojo.txt) pinned packages" >&2
+	@.venv-agentdojo/bin/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes --no-deps -r requirements/agentdojo.txt
 	@touch $@
 
 run: setup ## set up, start everything, do one task with the embedded model, and leave the stack up
@@ -111,13 +120,14 @@ lock: setup-dev ## pin the newest versions that pyproject.toml allows
 	@$(LOCK) --extra sandboxd -c requirements/main.txt -o requirements/sandboxd.txt
 	@$(LOCK) --extra train $(addprefix --no-emit-package ,$(CUDA)) -c requirements/main.txt -o requirements/train.txt
 	@$(LOCK) --extra train-hub $(addprefix --no-emit-package ,$(CUDA)) -c requirements/train.txt -o requirements/train-hub.txt
+	@$(LOCK) --extra agentdojo -c requirements/main.txt -o requirements/agentdojo.txt
 
 readme: setup-app ## bring README's table of settings into step with app/config.py
 	@$(BIN)/python -m infra.stack.settings_table README.md
 
 clean: ## stop the stack and remove environments and caches of this checkout
 	@test ! -x $(BIN)/keepsake || $(BIN)/keepsake down
-	rm -rf $(VENV) .venv-train .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .venv-train .venv-agentdojo .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: $(MAIN) ## stop the stack and remove what Keepsake put below KEEPSAKE_HOME: runs, keys, weights, model server

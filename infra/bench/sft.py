@@ -5,21 +5,19 @@
 `--set threads=2`, `--set tokens_per_step=2048`, `--set families=a,b`, `--set model=DIRECTORY`.
 """
 
-import asyncio
-import json
-import os
 import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.errors import InvalidInput, SetupError, ToolError
+from app.errors import InvalidInput, SetupError
 from infra.bench.base import BenchContext
 from infra.bench.figure import Figure, bootstrap
+from infra.program import stream
 from infra.reasoning.families import family
-from infra.training.command import CHECKOUT, training_python
+from infra.training.command import training_python
 from infra.training.packing import Layout
 
 MASKS = ("causal", "memento")
@@ -95,35 +93,22 @@ def _rate(pairs: Sequence[tuple[float, float]]) -> Figure:
 async def _measure(context: BenchContext, python: Path, base: Path, mask: str) -> list[dict[str, Any]]:
     options = context.options
     steps = context.n or STEPS
-    command = ["-m", "infra.bench.sft_program", "--base", str(base), "--mask", mask, "--steps", str(steps)]
-    command += ["--warmup", options.get("warmup", str(WARMUP)), "--families", options.get("families", ",".join(FAMILIES))]
-    command += ["--seed", str(context.seed)]
+    arguments = ["--base", str(base), "--mask", mask, "--steps", str(steps)]
+    arguments += ["--warmup", options.get("warmup", str(WARMUP)), "--families", options.get("families", ",".join(FAMILIES))]
+    arguments += ["--seed", str(context.seed)]
     for name in ("threads", "tokens_per_step"):
         if name in options:
-            command += [f"--{name.replace('_', '-')}", options[name]]
-    log = context.folder / f"{mask}.log"
+            arguments += [f"--{name.replace('_', '-')}", options[name]]
     lines: list[dict[str, Any]] = []
     task = context.progress.add_task(f"{mask} mask", total=steps)
-    with log.open("wb") as errors:
-        process = await asyncio.create_subprocess_exec(str(python), *command, stdout=PIPE, stderr=errors, cwd=CHECKOUT, env={**os.environ})
-        try:
-            assert process.stdout is not None
-            async for line in process.stdout:
-                lines.append(json.loads(line))
-                if "kernel" in lines[-1]:
-                    known = lines[-1]
-                    words = f"{mask} mask: {known['kernel']}, {known['dtype']}, {known['threads']} threads"
-                    context.progress.update(task, description=words)
-                elif "step" in lines[-1]:
-                    context.progress.advance(task)
-            code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                await process.wait()
-    if code or len(lines) != steps + 2:
-        tail = log.read_text(errors="replace").splitlines()[-8:]
-        raise ToolError("The training program ended early:\n" + "\n".join(tail), hint=f"The whole log is in {log}.")
+    async with aclosing(stream(python, "infra.bench.sft_program", *arguments, log=context.folder / f"{mask}.log")) as found:
+        async for line in found:
+            lines.append(line)
+            if "kernel" in line:
+                words = f"{mask} mask: {line['kernel']}, {line['dtype']}, {line['threads']} threads"
+                context.progress.update(task, description=words)
+            elif "step" in line:
+                context.progress.advance(task)
     return lines
 
 

@@ -7,11 +7,12 @@ import pytest
 from rich.progress import Progress
 
 from app.config import Settings
-from app.errors import InvalidInput, SetupError
+from app.errors import InvalidInput, SetupError, ToolError
 from infra.bench import science, science_server
 from infra.bench.base import BenchContext
 from infra.bench.command import load
 from infra.science import process
+from infra.training.command import training_python
 from tests.infra.science.samples import answer, seed
 
 
@@ -129,13 +130,12 @@ async def test_wrong_rules_have_servers_of_their_own_and_nothing_is_asked_twice(
 
 
 async def test_a_program_that_dies_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "ENVIRONMENT", tmp_path / "nowhere")
+    monkeypatch.setattr(process, "training_python", lambda: training_python(tmp_path / "env"))
     with pytest.raises(SetupError, match="not installed"):
         await process.records(tmp_path / "log", "seed", threads=1)
     python = tmp_path / "env" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\necho \'{"kind": "point"}\'\necho it broke >&2\nexit 3\n')
     python.chmod(0o755)
-    monkeypatch.setattr(process, "ENVIRONMENT", tmp_path / "env")
-    with pytest.raises(SetupError, match="status 3:\nit broke"):
+    with pytest.raises(ToolError, match="status 3:\nit broke"):
         await process.records(tmp_path / "log", "seed", threads=1)
