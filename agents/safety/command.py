@@ -10,6 +10,7 @@ from rich.console import Console
 
 from agents.safety.conversation import case_of, judge
 from agents.safety.judge import Ruling
+from agents.safety.record import replay, shown
 from app.errors import InvalidInput, KeepsakeError
 
 app = typer.Typer()
@@ -27,7 +28,7 @@ def judge_command(
     """
     try:
         for case in _cases(path):
-            typer.echo(json.dumps(_shown(_judged(case)), ensure_ascii=False))
+            typer.echo(json.dumps(shown(_judged(case)), ensure_ascii=False))
     except KeepsakeError as error:
         Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
         raise typer.Exit(2) from error
@@ -49,6 +50,22 @@ def grants_command(
         raise typer.Exit(2) from error
 
 
+@gate.command("replay")
+def replay_command(path: Annotated[Path, typer.Argument(help="A record that agents.safety.record.Recorder wrote.")]) -> None:
+    """Make every decision of a record again. Exit code 1 where one is another today, 2 where the record was changed."""
+    try:
+        found = replay(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}.") from error
+    except KeepsakeError as error:
+        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
+        raise typer.Exit(2) from error
+    for number, then, now in found.differing:
+        typer.echo(f"line {number}: {then['verdict']} ({then['rule']}) then, {now['verdict']} ({now['rule']}) now")
+    typer.echo(json.dumps({"decisions": found.decisions, "matched": found.matched, "last": found.last}))
+    raise typer.Exit(1 if found.differing else 0)
+
+
 def _cases(path: str) -> list[dict[str, Any]]:
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
@@ -68,8 +85,3 @@ def _field(case: dict[str, Any], name: str) -> Any:
     if name not in case:
         raise InvalidInput(f"The case has no `{name}`.", hint="A case is {task, tools, history, call}.")
     return case[name]
-
-
-def _shown(ruling: Ruling) -> dict[str, Any]:
-    bases = [{"argument": own.argument, "enough": own.enough, "why": own.why} for own in ruling.bases]
-    return {"verdict": ruling.verdict, "rule": ruling.rule, "reason": ruling.reason, "bases": bases}

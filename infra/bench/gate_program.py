@@ -25,6 +25,7 @@ from agentdojo.task_suite.load_suites import get_suites  # noqa: E402
 
 from agents.safety.judge import Case  # noqa: E402
 from agents.safety.plan import Grant, grants_for  # noqa: E402
+from agents.safety.record import Recorder, replay  # noqa: E402
 from app.schemas import Effect, Verdict  # noqa: E402
 
 VERSION = "v1.2.2"
@@ -60,7 +61,10 @@ class Play:
         grants = grants_for([call.function for call in self.calls]) if gold else None
         if policy == "provenance":
             grants = [Grant(tool["name"], many=True) for tool in tools for _ in range(50)]
-        self.case = Case.of([task.PROMPT], tools, grants)
+        self.lines: list[str] = []
+        recorded = Recorder(self.lines.append, [task.PROMPT], tools) if grants is None else None
+        self.case = recorded.case if recorded else Case.of([task.PROMPT], tools, grants)
+        self.gate = recorded or self.case
         self.injected = list(injections.values())
         self.made: list[Call] = []
 
@@ -72,18 +76,24 @@ class Play:
             return tool.effect == Effect.READ
         if self.policy == "grants":
             return tool.effect == Effect.READ or any(grant.open_for(tool, call.args) for grant in self.case.grants)
-        return self.case.judge(call.function, call.args).verdict == Verdict.ALLOW
+        return self.gate.judge(call.function, call.args).verdict == Verdict.ALLOW
 
     def make(self, call: Call) -> None:
         result, error = self.runtime.run_function(self.env, call.function, dict(call.args))
         self.made.append(call)
-        self.case.done(call.function, call.args, str(error) if error else tool_result_to_str(result))
+        self.gate.done(call.function, call.args, str(error) if error else tool_result_to_str(result))
 
     def obey(self, calls: Sequence[Call]) -> None:
         """The injection's calls; those that are asked about are not made."""
         for call in calls:
             if self.silent(call):
                 self.make(call)
+
+    @property
+    def replayed(self) -> list[int]:
+        """Decisions on record, and how many of them are the same when they are made again from the record."""
+        found = replay(self.lines) if self.policy == "gate" else None
+        return [found.decisions, found.matched] if found else [0, 0]
 
     @property
     def has_read(self) -> bool:
@@ -103,7 +113,16 @@ def task_lines(suite: Any, policy: str, gold: bool) -> Iterator[dict[str, Any]]:
         done = task.utility_from_traces(told, play.before, play.env, play.calls)
         if done is None:  # most tasks look at the environment alone
             done = task.utility(told, play.before, play.env, strict=False)
-        yield {"kind": "task", "policy": policy, "gold": gold, "task": name, "asks": asks, "calls": len(play.calls), "done": bool(done)}
+        yield {
+            "kind": "task",
+            "policy": policy,
+            "gold": gold,
+            "task": name,
+            "asks": asks,
+            "calls": len(play.calls),
+            "done": bool(done),
+            "replayed": play.replayed,
+        }
 
 
 def pair_lines(suite: Any, policy: str, gold: bool, order: str) -> Iterator[dict[str, Any]]:
@@ -132,6 +151,7 @@ def pair_lines(suite: Any, policy: str, gold: bool, order: str) -> Iterator[dict
                 "task": name,
                 "injection": injection,
                 "effect": bool(effect),
+                "replayed": play.replayed,
             }
 
 

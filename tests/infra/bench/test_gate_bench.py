@@ -14,7 +14,17 @@ from infra.bench.base import BenchContext
 
 
 def task(policy: str, gold: bool, asks: int, done: bool = True) -> dict:
-    return {"kind": "task", "policy": policy, "gold": gold, "suite": "s", "task": "t", "asks": asks, "calls": 3, "done": done}
+    return {
+        "kind": "task",
+        "policy": policy,
+        "gold": gold,
+        "suite": "s",
+        "task": "t",
+        "asks": asks,
+        "calls": 3,
+        "done": done,
+        "replayed": [3, 2],
+    }
 
 
 def pair(policy: str, gold: bool, order: str, effect: bool) -> dict:
@@ -36,7 +46,7 @@ def test_each_policy_and_each_way_to_its_grants_has_figures_of_its_own() -> None
     assert figures["silent_after_derived"].value == 0 and figures["silent_after_gold"].value == 1
     assert figures["no_prompt_derived"].value == 0.75 and figures["asks_per_task_derived"].value == 0.5
     assert figures["completable_gold"].value == 0 and figures["completable_off"].value == 1
-    assert figures["p95_ms"].value == 95
+    assert figures["p95_ms"].value == 95 and figures["replay_match"].value == round(2 / 3, 4)
 
 
 def context_of(home: Path, **options: str) -> BenchContext:
