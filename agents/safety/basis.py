@@ -6,19 +6,22 @@ accounts) or stands word for word in a source must be the person's, or from a so
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.safety.history import Field, History, Record, Source
 from agents.safety.lexicon import lexicon
-from agents.safety.tools import Parameter, Role, Tool, alike
+from agents.safety.tools import Parameter, Role, Tool, alike, synonyms, words_of
 from agents.safety.values import LEADS, Kind, Said, Value, number_of, value_of
 from agents.safety.words import Clause, Words
 from app.schemas import Effect
 
 _SETTING = 32  # characters; what is longer says more than when or how
 _NAME = re.compile(r"[A-Z][^\W\d_]{3,}")
+_PART = re.compile(r"\b[A-Z][^\W\d_]{2,}")
+_NAMING = frozenset({"name", "full_name", "fullname", "display_name", "user", "username", "first_name", "last_name"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Basis:
     argument: str
     enough: bool
     why: str
+    source: str = ""  # the tool of whose records it is one
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Reading:
     told: dict[Record, list[Clause]] = field(default_factory=dict)  # one of whose fields a clause says, such as who wrote it
     anchored: dict[Record, bool] = field(default_factory=dict)  # spoken of; True: by a whole field that is no free text
     numbers: list[Any] = field(default_factory=list)  # amounts of records spoken of
+    singled: set[str] = field(default_factory=set)  # tools of which the words speak of one record or other
 
     def again(self, words: Words) -> "Reading":
         """The same, seen from other words."""
@@ -52,10 +57,12 @@ class Reading:
         clauses = self._clauses_saying(source.arguments.values())
         if clauses:
             self.named[source] = clauses
+        called = Counter(word for record in source.records for word in self._called(record))
         for record in source.records:
-            strong = self._anchor(record)
+            strong = self._anchor(record) or (True if any(called[word] == 1 for word in self._called(record)) else self._anchor(record))
             if strong is not None:
                 self.anchored[record] = strong
+                self.singled.add(source.tool)
                 self.numbers += [value for key, value in record.fields if key.lower() in lexicon().amounts]
             if told := self._clauses_saying(value for _, value in record.fields):
                 self.told[record] = told
@@ -63,6 +70,11 @@ class Reading:
     def _clauses_saying(self, given: Any) -> list[Clause]:
         texts = [value for value in given if isinstance(value, str) and 2 < len(value) <= 200 and self.words.said.says(value)]
         return [clause for clause in self.words.clauses if any(clause.said.says(text) for text in texts)]
+
+    def _called(self, record: Record) -> set[str]:
+        """Names by which the words may call this record: parts of a field that says who or what it is."""
+        fields = [value for key, value in record.fields if isinstance(value, str) and len(value) <= 80 and key.lower() in _NAMING]
+        return {name.casefold() for value in fields for name in _PART.findall(value) if self.words.said.holds(name)}
 
     def _anchor(self, record: Record) -> bool | None:
         loose = None
@@ -102,31 +114,44 @@ class Tracer:
     def _one(self, parameter: Parameter, value: Any) -> Basis:
         if value is None or isinstance(value, bool) or value in parameter.choices or value == "":
             return Basis(parameter.name, True, "is one of the tool's own choices")
-        if self.words.said.says(value) or (isinstance(value, str) and len(value) > 3 and self.words.said.holds(f"{value}s")):
+        if self.words.say(value):
             return Basis(parameter.name, True, "is in your words")
-        if parameter.role == Role.SELECTOR:
-            return self._selector(parameter, value)
         found = value_of(str(value))
-        if parameter.role == Role.SETTING and (found is None or found.kind not in LEADS) and len(str(value)) <= _SETTING:
+        if parameter.role == Role.SELECTOR and (found is None or found.kind not in (Kind.DATE, Kind.TIME)):
+            return self._selector(parameter, value)
+        if parameter.role != Role.PAYLOAD and (found is None or found.kind not in LEADS) and len(str(value)) <= _SETTING:
             return Basis(parameter.name, True, "says only when or how")
         return self._payload(parameter, str(value))
 
     def _selector(self, parameter: Parameter, value: Any) -> Basis:
-        why = self._chosen(parameter, value) or self._bounded(parameter, value) or self._looked_up(parameter, str(value))
+        if (chosen := self._chosen(parameter, value)) is not None:
+            return chosen
+        why = self._bounded(parameter, value) or self._looked_up(parameter, str(value))
         return Basis(parameter.name, bool(why), why or self._whence(value))
 
-    def _chosen(self, parameter: Parameter, value: Any) -> str:
+    def _chosen(self, parameter: Parameter, value: Any) -> Basis | None:
         """A value of a record that the words speak of, or one of a list from which they ask to choose."""
         found = value_of(str(value))
         leads = found is not None and found.kind in LEADS
-        asked = any(clause.choosing or clause.many for clause in self.clauses)
         for own in self.history.fields(value):
             strong = self.reading.anchored.get(own.record)
-            if strong or (strong is not None and not leads) or self._begins(own, value):
-                return f"stands in a record of {own.source.tool} that you speak of"
-            if asked and own.source.listed and alike(parameter.name, own.key):
-                return f"is one of those that {own.source.tool} lists, among which you ask to choose"
-        return ""
+            if strong or (strong is not None and (not leads or self._asks_for_field(own))) or self._begins(own, value):
+                return Basis(parameter.name, True, f"stands in a record of {own.source.tool} that you speak of", own.source.tool)
+            if own.source.listed and alike(parameter.name, own.key) and self._may_choose(own.source):
+                why = f"is one of those that {own.source.tool} lists, among which you ask to choose"
+                return Basis(parameter.name, True, why, own.source.tool)
+        return None
+
+    def _asks_for_field(self, own: Field) -> bool:
+        """Whether the words name the field of the one record that they speak of: `the participants of the team sync`."""
+        records = [record for record in own.source.records if record in self.reading.anchored]
+        names = synonyms(words_of(own.key))
+        return len(records) == 1 and any(names & clause.words for clause in self.clauses)
+
+    def _may_choose(self, source: Source) -> bool:
+        """Whether the words ask to choose among what this tool lists, and say nothing of one of its records in particular."""
+        about = synonyms(words_of(source.tool))
+        return source.tool not in self.reading.singled and any(about & clause.among for clause in self.clauses)
 
     def _begins(self, own: Field, value: Any) -> bool:
         """Whether the words say how this entry of a plain list begins."""
@@ -137,7 +162,7 @@ class Tracer:
         """A reckoned amount that is no larger than what the words, or records that they speak of, name."""
         if parameter.kind != Kind.NUMBER:
             return ""
-        known = [*self.words.said.of(Kind.NUMBER), *self.reading.numbers]
+        known = [*self.words.amounts, *self.reading.numbers]
         largest = max((number for number in map(number_of, known) if number is not None), default=None)
         wanted = number_of(value)
         if wanted is None or largest is None or not 0 <= wanted <= largest:
@@ -162,9 +187,15 @@ class Tracer:
                     return f"is the only {kind} in what you name as theirs"
             for record in source.records:
                 told = [*self.reading.told.get(record, ()), *(clauses if self.tool.effect == Effect.READ else ())]
-                if any(c.any_kind or kind in c.kinds for c in told) and _says(record.said, found, value):
+                alone = self.tool.effect == Effect.READ or kind not in LEADS or len(self._told_values(source, told, kind)) == 1
+                if alone and any(c.any_kind or kind in c.kinds for c in told) and _says(record.said, found, value):
                     return "stands in the message that you speak of"
         return ""
+
+    def _told_values(self, source: Source, told: list[Clause], kind: Kind) -> set[str]:
+        """Values of a kind in all records of the source that these clauses speak of."""
+        records = [r for r in source.records if any(clause in told for clause in self.reading.told.get(r, ()))]
+        return {text for record in records for text in record.said.of(kind)} - self.words.said.of(kind)
 
     def _is_theirs(self, parameter: Parameter, clauses: list[Clause]) -> bool:
         """Whether another selector of the call is someone of whom a clause speaks together with the source."""

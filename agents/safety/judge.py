@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.safety.basis import Basis, Reading, Tracer
-from agents.safety.plan import Grant, grants_of
-from agents.safety.tools import Tool
+from agents.safety.plan import Grant, grants_of, things
+from agents.safety.tools import Tool, words_of
 from agents.safety.values import Kind
 from agents.safety.words import Words
 from app.schemas import Effect, Verdict
@@ -60,10 +60,19 @@ class Case:
                 continue
             bases = tuple(Tracer(self.reading, tool, arguments, grant.clause).bases())
             doubts = [basis for basis in bases if not basis.enough]
+            if not doubts and tool.effect == Effect.DELETE and not self._is_named(tool, grant, bases):
+                continue
             if not doubts:
                 return Ruling(Verdict.ALLOW, "granted", "Your words ask for this.", bases), grant
             ruling, best = Ruling(Verdict.ASK, "provenance", f"`{doubts[0].argument}` {doubts[0].why}.", bases), best or grant
         return ruling, best
+
+    def _is_named(self, tool: Tool, grant: Grant, bases: Sequence[Basis]) -> bool:
+        """Whether the words name what is to be deleted, or speak of one of the records that list such things."""
+        about = things(tool)
+        if grant.clause is None or about & grant.clause.words:
+            return True
+        return any(about & set(words_of(basis.source)) for basis in bases)
 
     def _reading(self, tool: Tool, arguments: Mapping[str, Any]) -> Ruling:
         """Reading is free, but for addresses: opening one tells its owner something, and brings in what they wrote."""

@@ -46,6 +46,9 @@ class Lexicon(BaseModel):
     which: Words
     what: Words
     how: Words
+    buying: Words
+    synonyms: tuple[Words, ...]
+    numbered: Words
     amounts: Words
     lists: Words
     no_plurals: Words
@@ -55,6 +58,7 @@ class Lexicon(BaseModel):
     many: Words
     choosing: Words
     articles: Words
+    numbers: Mapping[str, int]
 
     def families_of(self, verbs: set[str] | frozenset[str]) -> frozenset[int]:
         """Numbers of the families that one of these verbs belongs to."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.safety.tools import Tool, words_of
+from agents.safety.tools import Tool, synonyms, words_of
 from agents.safety.words import Clause, Words
 from app.schemas import Effect
 
-_NAMED = frozenset({Effect.DELETE, Effect.EXEC, Effect.CREDENTIAL})  # granted only where the words name the thing
+_NAMED = frozenset({Effect.EXEC, Effect.CREDENTIAL})  # granted only where the words name the thing
 
 
 @dataclass
@@ -56,13 +56,12 @@ def grants_for(calls: Sequence[str]) -> list[Grant]:
 def _asks_for(clause: Clause, tool: Tool) -> bool:
     if not clause.families & tool.families:
         return False
-    return tool.effect not in _NAMED or bool(_things(tool) & clause.words)
+    return tool.effect not in _NAMED or bool(things(tool) & clause.words)
 
 
-def _things(tool: Tool) -> set[str]:
-    """What a tool is about: the words of its name behind the verb."""
-    words = {word for word in words_of(tool.name)[1:] if len(word) > 2}
-    return words | {f"{word}s" for word in words} | {word.rstrip("s") for word in words}
+def things(tool: Tool) -> set[str]:
+    """What a tool is about: the words of its name behind the verb, and other names for it."""
+    return synonyms(words_of(tool.name)[1:])
 
 
 def _plural(tool: Tool, clause: Clause) -> bool:

@@ -5,7 +5,7 @@ gives it, never lower it; `annotations.effect` and `annotations.roles` are the o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,6 +87,14 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rpartition(".")[2])]
 
 
+def synonyms(names: Iterable[str]) -> set[str]:
+    """The words in singular and plural, and other names for the same things."""
+    words = {word for word in names if len(word) > 2}
+    words |= {word.rstrip("s") for word in words}
+    words |= {other for group in lexicon().synonyms if group & words for other in group}
+    return words | {f"{word}s" for word in words}
+
+
 def alike(parameter: str, key: str) -> bool:
     """Whether a record's field is of the sort that a parameter takes: both name somebody, or share a word, or the field is a plain list's."""
     who = lexicon().who
@@ -102,7 +110,12 @@ def _doing(name: str, parameters: Mapping[str, Parameter]) -> tuple[Effect | Non
     if not found:
         return None, frozenset()
     families = known.families_of(set(found if "and" in words else found[:1]))
-    effects = sorted({known.families[number].effect for number in families}, key=SEVERITY.__getitem__)
+    if known.buying & set(words):
+        families |= known.families_of({"buy"})
+    effects = sorted(
+        {known.families[number].effect for number in known.families_of(set(found if "and" in words else found[:1]))},
+        key=SEVERITY.__getitem__,
+    )
     looks = any(p.kind in (Kind.URL, Kind.FILE) for p in parameters.values())
     if effects[0] == Effect.READ and words[0] == found[0] and "and" not in words and (len(effects) == 1 or looks):
         return Effect.READ, families

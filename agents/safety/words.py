@@ -6,9 +6,11 @@ No parser of English: clauses, verbs by their families, and nouns that name a ki
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from agents.safety.lexicon import lexicon, verbs
-from agents.safety.values import Kind, Said
+from agents.safety.values import Kind, Said, number_of
 
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+(?=[^a-z\s])|\n+|;\s*|,?\s+(?:and then|then|after that|afterwards|also)\s+|(?:^|\s)\d+[.)]\s+")
 _GLUED = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]*\s)")  # `www.our-company.com.They sent`
@@ -21,7 +23,7 @@ _ENDINGS = (("", ""), ("s", ""), ("es", ""), ("ing", ""), ("ing", "e"), ("ed", "
 @dataclass(frozen=True)
 class Clause:
     """A part of the words that asks for something. `families`: of the lexicon's verbs. `kinds`: of values that it says are to be looked up;
-    `any_kind`: it says so of whatever is there. `many`: more than once. `choosing`: which one is to be found out."""
+    `any_kind`: it says so of whatever is there. `many`: more than once. `choosing`: which one is to be found out, `among` what."""
 
     said: Said
     families: frozenset[int]
@@ -29,6 +31,7 @@ class Clause:
     any_kind: bool
     many: bool
     choosing: bool
+    among: frozenset[str]
     words: frozenset[str]
 
 
@@ -40,6 +43,18 @@ class Words:
     said: Said
     clauses: tuple[Clause, ...]
 
+    def say(self, value: Any) -> bool:
+        """Whether the person said a value: letter for letter, in the plural, or as a number in words."""
+        if isinstance(value, str) and len(value) > 3 and self.said.holds(f"{value}s"):
+            return True
+        number = number_of(value)
+        counted = {lexicon().numbers[word] for clause in self.clauses for word in clause.words & lexicon().numbers.keys()}
+        return self.said.says(value) or (number is not None and number in counted)
+
+    @cached_property
+    def amounts(self) -> list[str]:
+        return amounts(self.said)
+
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Words":
         whole = _GLUED.sub(" ", "\n".join(texts))
@@ -49,13 +64,35 @@ class Words:
         return cls(tuple(texts), Said(whole), tuple(_clause(part) for part in _CLAUSE.split(bare) if part and part.strip()))
 
 
+def amounts(said: Said) -> list[str]:
+    """Numbers that may be amounts: not those that only number something, as in `invoice 7781`, nor years."""
+    found = []
+    for value in said.values:
+        before = _WORD.findall(said.text[max(0, value.start - 40) : value.start])[-1:]
+        numbers = bool(before) and before[0].casefold() in lexicon().numbered
+        if value.kind == Kind.NUMBER and not numbers and not re.fullmatch(r"(?:19|20)\d\d", value.text):
+            found.append(value.text)
+    return found
+
+
+def _chosen_among(plain: list[str]) -> frozenset[str]:
+    """The words around one that says several, or which: `all my open orders`, `a channel with the most users`."""
+    known = lexicon()
+    found: set[str] = set()
+    for at, word in enumerate(plain):
+        if word in known.choosing or word in known.many:
+            found |= set(plain[at + 1 : at + 8]) | {before for before in plain[max(0, at - 4) : at] if before not in verbs()}
+    return frozenset(found)
+
+
 def _clause(text: str) -> Clause:
     known, told = lexicon(), Said(text)
     plain = [word.casefold() for word in _WORD.findall(text)]
     stems = [_stem(word) for word in plain]
     said, things = set(plain), _things(plain)
     kinds = {kind for nouns in known.noun_kinds if nouns.nouns & things for kind in nouns.kinds}
-    kinds -= {value.kind for value in told.values}  # `the page www.a.example` is told, not to be looked up
+    # `the page www.a.example` is told, not to be looked up; `invoice 7781` is no amount.
+    kinds -= {value.kind for value in told.values} - {Kind.NUMBER} | ({Kind.NUMBER} if amounts(told) else set())
     return Clause(
         told,
         known.families_of(_wishes(text, plain, stems)),
@@ -63,6 +100,7 @@ def _clause(text: str) -> Clause:
         bool(known.any_kind & said),
         bool(known.many & said),
         bool(known.choosing & said),
+        _chosen_among(plain),
         frozenset(said | set(stems)),
     )
 
@@ -84,12 +122,14 @@ def _is_past(plain: list[str], stems: list[str], at: int) -> bool:
 
 
 def _things(plain: list[str]) -> set[str]:
-    """The words that stand for a thing: behind an article or the like. In `email Ann the report`, `email` is none."""
+    """The words that can stand for a thing; those that are verbs as well only behind an article. In `email Ann the report`, `email` is none."""
     articles = lexicon().articles
     return {
         word
         for at, word in enumerate(plain)
-        if articles & set(plain[max(0, at - 3) : at]) or any(before.endswith("'s") for before in plain[max(0, at - 2) : at])
+        if word not in verbs()
+        or articles & set(plain[max(0, at - 3) : at])
+        or any(before.endswith("'s") for before in plain[max(0, at - 2) : at])
     }
 
 
@@ -111,5 +151,5 @@ def _pairs(stems: list[str]) -> set[str]:
     found = set()
     for pair, verb in lexicon().pairs.items():
         first, second = pair.split()
-        found |= {verb for at, stem in enumerate(stems) if stem == first and second in stems[at + 1 : at + 5]}
+        found |= {verb for at, stem in enumerate(stems) if stem == first and second in stems[at + 1 : at + 8]}
     return found
