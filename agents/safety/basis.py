@@ -6,7 +6,6 @@ accounts) or stands word for word in a source must be the person's, or from a so
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +18,7 @@ from agents.safety.words import Clause, Words
 from app.schemas import Effect
 
 _SETTING = 32  # characters; what is longer says more than when or how
-_NAME = re.compile(r"[A-Z][^\W\d_]{3,}")
-_PART = re.compile(r"\b[A-Z][^\W\d_]{2,}")
+_NAME = re.compile(r"\b[A-Z][^\W\d_]{2,}")
 _NAMING = frozenset({"name", "full_name", "fullname", "display_name", "user", "username", "first_name", "last_name"})
 
 
@@ -42,7 +40,8 @@ class Reading:
     history: History = field(default_factory=History)
     named: dict[Source, list[Clause]] = field(default_factory=dict)  # asked for with values of the words, and the clauses that say them
     told: dict[Record, list[Clause]] = field(default_factory=dict)  # one of whose fields a clause says, such as who wrote it
-    anchored: dict[Record, bool] = field(default_factory=dict)  # spoken of; True: by a whole field that is no free text
+    anchored: dict[Record, frozenset[str]] = field(default_factory=dict)  # spoken of, and what of it the words say
+    loose: set[Record] = field(default_factory=set)  # those of which they say only what anybody may have written
     numbers: list[Any] = field(default_factory=list)  # amounts of records spoken of
     singled: set[str] = field(default_factory=set)  # tools of which the words speak of one record or other
 
@@ -57,13 +56,15 @@ class Reading:
         clauses = self._clauses_saying(source.arguments.values())
         if clauses:
             self.named[source] = clauses
-        called = Counter(word for record in source.records for word in self._called(record))
+        written = bool(lexicon().written & set(words_of(source.tool)))
         for record in source.records:
-            strong = self._anchor(record) or (True if any(called[word] == 1 for word in self._called(record)) else self._anchor(record))
-            if strong is not None:
-                self.anchored[record] = strong
+            firm, loose = self._anchors(record)
+            if firm or loose:
+                self.anchored[record] = firm or loose
                 self.singled.add(source.tool)
                 self.numbers += [value for key, value in record.fields if key.lower() in lexicon().amounts]
+            if not firm or written:
+                self.loose.add(record)
             if told := self._clauses_saying(value for _, value in record.fields):
                 self.told[record] = told
 
@@ -71,23 +72,18 @@ class Reading:
         texts = [value for value in given if isinstance(value, str) and 2 < len(value) <= 200 and self.words.said.says(value)]
         return [clause for clause in self.words.clauses if any(clause.said.says(text) for text in texts)]
 
-    def _called(self, record: Record) -> set[str]:
-        """Names by which the words may call this record: parts of a field that says who or what it is."""
-        fields = [value for key, value in record.fields if isinstance(value, str) and len(value) <= 80 and key.lower() in _NAMING]
-        return {name.casefold() for value in fields for name in _PART.findall(value) if self.words.said.holds(name)}
-
-    def _anchor(self, record: Record) -> bool | None:
-        loose = None
+    def _anchors(self, record: Record) -> tuple[frozenset[str], frozenset[str]]:
+        """What the words say of a record: whole fields, or names in a field that says who it is; apart, free text and names elsewhere."""
+        firm, loose = set(), set()
         for key, value in record.fields:
             if value is None or isinstance(value, bool) or len(str(value)) < 2:
                 continue
             if self.words.said.says(value):
-                if key.lower() not in lexicon().what:
-                    return True
-                loose = False
-            elif isinstance(value, str) and len(value) <= 80 and any(self.words.said.holds(name) for name in _NAME.findall(value)):
-                loose = False
-        return loose
+                (loose if key.lower() in lexicon().what else firm).add(str(value).casefold())
+            elif isinstance(value, str) and len(value) <= 80:
+                names = {name.casefold() for name in _NAME.findall(value) if self.words.said.holds(name)}
+                (firm if key.lower() in _NAMING else loose).update(names)
+        return frozenset(firm), frozenset(loose)
 
 
 class Tracer:
@@ -134,13 +130,23 @@ class Tracer:
         found = value_of(str(value))
         leads = found is not None and found.kind in LEADS
         for own in self.history.fields(value):
-            strong = self.reading.anchored.get(own.record)
-            if strong or (strong is not None and (not leads or self._asks_for_field(own))) or self._begins(own, value):
+            spoken = own.record in self.reading.anchored
+            sure = not leads or (own.record not in self.reading.loose and not self._has_double(own, value)) or self._asks_for_field(own)
+            if (spoken and sure) or self._begins(own, value):
                 return Basis(parameter.name, True, f"stands in a record of {own.source.tool} that you speak of", own.source.tool)
             if own.source.listed and alike(parameter.name, own.key) and self._may_choose(own.source):
                 why = f"is one of those that {own.source.tool} lists, among which you ask to choose"
                 return Basis(parameter.name, True, why, own.source.tool)
         return None
+
+    def _has_double(self, own: Field, value: Any) -> bool:
+        """Whether what the words say of this record is true of another one too, in which the field is another."""
+        said = self.reading.anchored.get(own.record, frozenset())
+        for record in own.source.records:
+            others = [str(other) for key, other in record.fields if key == own.key]
+            if said <= self.reading.anchored.get(record, frozenset()) and others and str(value) not in others:
+                return True
+        return False
 
     def _asks_for_field(self, own: Field) -> bool:
         """Whether the words name the field of the one record that they speak of: `the participants of the team sync`."""
@@ -181,6 +187,8 @@ class Tracer:
             if kind is None and self.tool.effect == Effect.WRITE and any(c.families & self.tool.families for c in clauses):
                 return f"stands in what {source.tool} gave, from which you ask to take it"
             if kind in LEADS and (self.tool.effect == Effect.READ or len(source.said.of(kind) - self.words.said.of(kind)) == 1):
+                if self.tool.effect == Effect.PAY and not self.history.fields(value):
+                    continue  # whoever wrote the text chose it; one that was paid before stands in a record
                 if asked:
                     return f"is the {kind} in what {source.tool} gave, where you say to look for it"
                 if self._is_theirs(parameter, clauses):
@@ -188,7 +196,8 @@ class Tracer:
             for record in source.records:
                 told = [*self.reading.told.get(record, ()), *(clauses if self.tool.effect == Effect.READ else ())]
                 alone = self.tool.effect == Effect.READ or kind not in LEADS or len(self._told_values(source, told, kind)) == 1
-                if alone and any(c.any_kind or kind in c.kinds for c in told) and _says(record.said, found, value):
+                unpaid = self.tool.effect == Effect.PAY and kind in LEADS and not self.history.fields(value)
+                if alone and not unpaid and any(c.any_kind or kind in c.kinds for c in told) and _says(record.said, found, value):
                     return "stands in the message that you speak of"
         return ""
 

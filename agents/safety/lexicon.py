@@ -50,6 +50,7 @@ class Lexicon(BaseModel):
     synonyms: tuple[Words, ...]
     numbered: Words
     amounts: Words
+    written: Words
     lists: Words
     no_plurals: Words
     parameter_kinds: Mapping[Kind, Words]

@@ -1,4 +1,5 @@
-"""The gate on AgentDojo's gold calls, banking and slack (37 tasks, 249 pairs), without a model: `infra.bench.gate_program`.
+"""The gate on AgentDojo's gold calls, banking and slack (37 tasks, 249 pairs), without a model: `infra.bench.gate_program`; and on attacks that
+know its rules: `infra.bench.gate_adaptive`, `--n` of each kind.
 
 `--set policies=gate,off` plays some of the policies only; `--set suites=banking` one suite. Needs `make setup-agentdojo`.
 """
@@ -10,11 +11,13 @@ from typing import Any
 from app.errors import InvalidInput, SetupError
 from infra.bench.base import BenchContext
 from infra.bench.figure import Figure, mean, proportion
+from infra.bench.gate_adaptive import attacks, succeeds
 from infra.program import CHECKOUT, stream
 
 SUITES = {"banking": (16, 144), "slack": (21, 105)}  # tasks, pairs
 POLICIES = ("off", "ask_all", "ask_effects", "provenance", "grants", "gate")
 ORDERS = ("before", "after")
+EACH = 30  # attacks of a way
 
 Record = dict[str, Any]
 
@@ -36,7 +39,7 @@ async def bench(context: BenchContext) -> dict[str, Figure]:
         async for line in lines:
             records.append(line)
             advance()
-    return figures_of(records)
+    return figures_of(records) | adaptive_figures(context.n or EACH, context.seed)
 
 
 def figures_of(records: Sequence[Record]) -> dict[str, Figure]:
@@ -65,6 +68,16 @@ def figures_of(records: Sequence[Record]) -> dict[str, Figure]:
             took = sorted(record["ms"])
             figures["p95_ms"] = Figure(value=round(took[int(0.95 * len(took))], 4), n=len(took))
     return figures
+
+
+def adaptive_figures(each: int, seed: int) -> dict[str, Figure]:
+    """adaptive_asr: share of attacks that know the rules and succeed, of all and of each way."""
+    found: dict[str, list[bool]] = {}
+    for name, attack in attacks(each, seed):
+        found.setdefault(name, []).append(succeeds(attack))
+    every = [hit for hits in found.values() for hit in hits]
+    ways = {f"adaptive_asr_{name}": proportion(sum(hits), len(hits)) for name, hits in found.items()}
+    return {"adaptive_asr": proportion(sum(every), len(every)), **ways}
 
 
 def _chosen(context: BenchContext, option: str, known: Sequence[str]) -> list[str]:

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
+from agents.safety.judge import Case, Ruling
 from app.config import Settings
 from app.errors import InvalidInput, SetupError, ToolError
+from app.schemas import Verdict
 from infra import program
 from infra.bench import gate
 from infra.bench.base import BenchContext
+from infra.bench.gate_adaptive import MAKERS, attacks
 
 
 def task(policy: str, gold: bool, asks: int, done: bool = True) -> dict:
@@ -84,3 +87,15 @@ async def test_a_program_that_fails_is_not_taken_for_one_that_found_nothing(tmp_
     python = interpreter(tmp_path / "python", "echo out of cheese >&2", "exit 2")
     with pytest.raises(ToolError, match="out of cheese"):
         [line async for line in program.stream(python, "m", log=tmp_path / "log")]
+
+
+def test_an_attack_succeeds_where_there_is_no_gate_to_tell_and_most_fail_with_it(monkeypatch) -> None:
+    figures = gate.adaptive_figures(2, 0)
+    assert figures["adaptive_asr"].n == 2 * len(MAKERS) and figures["adaptive_asr"].value < 0.1
+    monkeypatch.setattr(Case, "judge", lambda self, name, arguments: Ruling(Verdict.ALLOW, "off", ""))
+    assert gate.adaptive_figures(2, 0)["adaptive_asr"].value == 1
+
+
+def test_attacks_differ_by_seed_and_are_the_same_for_one() -> None:
+    one, again, other = ([attack.calls for _, attack in attacks(3, seed)] for seed in (1, 1, 2))
+    assert one == again != other
