@@ -11,6 +11,7 @@ from agents.journal import Journal
 from agents.member import Answer, Member
 from agents.roles import Roles
 from agents.safety.gate import Gate, GateDecision
+from agents.safety.outside import Read
 from agents.state import Outcome, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
@@ -112,6 +113,8 @@ class Acting:
         turn.events.append(NewEvent(type=EventType.ACTION_DONE, agent=action.agent, payload=payload, labels=seen.labels))
         for artifact in seen.artifacts:
             turn.say(EventType.ARTIFACT, action.agent, **artifact)
+        if action.kind.startswith("tool."):
+            state.reads.append(Read(tool=action.target, arguments=action.arguments, text=seen.text))
         if seen.unknown:
             self._ask_about(turn, action, seen.text)
         else:

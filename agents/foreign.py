@@ -112,6 +112,11 @@ class ForeignMember:
         """Effect of each wrapped tool, for the gate."""
         return {name: tool.effect for name, tool in self.tools.items()}
 
+    @property
+    def schemas(self) -> list[Mapping[str, Any]]:
+        """What each wrapped tool takes, for the gate."""
+        return [tool.schema for tool in self.tools.values()]
+
     async def propose(self, state: TeamState, block: Block, roles: Roles) -> Action | Answer:  # noqa: ARG002
         queue: list[list[Any]] = block.scratch.setdefault("calls", [])
         if not queue:

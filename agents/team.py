@@ -87,10 +87,9 @@ class MementoTeam(Team, Component[TeamConfig]):
         self.members = {m.name: m for m in joined}
         if len(self.members) < len(joined) or not joined:
             raise SetupError("A team needs members with different names.", hint="Rename one of them.")
-        tools = {t: e for m in joined if isinstance(m, ForeignMember) for t, e in m.effects.items()}
-        self.gate = gate or Gate(policy, Grants.of_task(list(sites), get_settings().own_ports), tools)
-        if gate is not None:
-            self.gate.kinds |= {f"tool.{t}": e for t, e in tools.items()}
+        foreign = [m for m in joined if isinstance(m, ForeignMember)]
+        self.gate = gate or Gate(policy, Grants.of_task(list(sites), get_settings().own_ports))
+        self.gate.take_tools({t: e for m in foreign for t, e in m.effects.items()}, [schema for m in foreign for schema in m.schemas])
         self.sites = list(sites)
         self.roles = roles
         self.orchestrator = Orchestrator(roles, self.members, self.gate, journal or MemoryJournal(), count or _estimate, limits)

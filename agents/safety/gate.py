@@ -4,10 +4,13 @@ Every effect comes here as a canonical Action and leaves as allow, ask or refuse
 permit, and no effector acts without one. Strictest rule wins: what is refused cannot be approved.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from agents.safety.grants import Grants, Origin, Reach, is_private
+from agents.safety.outside import Outside
 from agents.safety.permit import Permit, issue
 from agents.safety.tools import SEVERITY
 from app.schemas import Action, Effect, Policy, Verdict
@@ -49,16 +52,24 @@ class GateDecision:
 
 
 class Gate:
-    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect.
+    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect; `schemas` describes them.
 
     `allows_request` is the first filter under the browser; it holds what a person approved, see agents.safety.grants.Reach.
     """
 
-    def __init__(self, policy: Policy, grants: Grants, tools: dict[str, Effect] | None = None) -> None:
+    def __init__(
+        self, policy: Policy, grants: Grants, tools: dict[str, Effect] | None = None, schemas: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.policy = policy
         self.grants = grants
-        self.kinds = KINDS | {f"tool.{name}": effect for name, effect in (tools or {}).items()}
+        self.kinds = dict(KINDS)
         self.allows_request = Reach(grants)
+        self.take_tools(tools or {}, schemas)
+
+    def take_tools(self, tools: Mapping[str, Effect], schemas: Sequence[Mapping[str, Any]]) -> None:
+        """The tools of foreign agents, before the run begins."""
+        self.kinds |= {f"tool.{name}": effect for name, effect in tools.items()}
+        self.outside = Outside(tools, schemas)
 
     def judge(self, action: Action, approved_digest: str | None = None) -> GateDecision:
         """Decide on `action`. `approved_digest` is the digest a person approved: it turns ask into allow for exactly that action."""
@@ -110,11 +121,18 @@ class Gate:
             origin = Origin.of(url)
             if origin and not self.allows_request.covers(origin):
                 return "new-site", f"{origin.host}:{origin.port} is not among the task's sites."
-        if action.kind.startswith("tool.") and action.effect != Effect.READ:
-            return "foreign-tool", "A tool from outside the house wants to act."
+        if action.kind.startswith("tool.") and (ask := self._foreign_question(action)):
+            return ask
         if self.policy == Policy.ASK_WRITES and action.effect != Effect.READ:
             return f"ask-{action.effect}", _DOES[action.effect]
         return None
+
+    def _foreign_question(self, action: Action) -> tuple[str, str] | None:
+        """A tool from outside the house: whether the person's words ask for this very call, where the policy lets it run at all."""
+        ruling = self.outside.judge(action.target, action.arguments)
+        if ruling is None:
+            return None if action.effect == Effect.READ else ("foreign-tool", "A tool from outside the house wants to act.")
+        return None if ruling.verdict == Verdict.ALLOW else (ruling.rule, ruling.reason)
 
     def _allow_rule(self, action: Action) -> str:
         return "read" if action.effect == Effect.READ else "granted"
