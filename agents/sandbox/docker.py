@@ -75,8 +75,8 @@ class Docker(SupervisedSandbox):
         engine = self._engine()
         try:
             image = engine.images.get(self.image)
-            for container in engine.containers.list(all=True, filters={"label": LABEL, "status": "exited"}):
-                with suppress(docker.errors.APIError):  # another process of ours was quicker
+            for container in engine.containers.list(all=True, filters={"label": LABEL, "status": "exited"}, ignore_removed=True):
+                with suppress(docker.errors.APIError):  # another process of ours was quicker, as it may be while they are listed
                     container.remove(v=True, force=True)
         except docker.errors.ImageNotFound:
             raise SandboxUnavailable(

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from docker.models.containers import Container, ContainerCollection
 
 from agents.sandbox import docker
 from agents.sandbox.base import Limits
@@ -54,6 +55,23 @@ async def test_a_container_that_is_killed_is_a_broken_sandbox_not_output(engine:
         await asyncio.to_thread(found[0].kill)
         with pytest.raises(SandboxFailed, match="without an answer"):
             await task
+
+
+async def test_a_leftover_that_another_process_removes_is_no_trouble(engine: Engine, monkeypatch) -> None:
+    client = engine.client()
+    client.containers.run(engine.image, ["true"], labels=[LABEL], network_mode="none")  # exits, and stays
+    get = ContainerCollection.get
+
+    def removed_first(self: ContainerCollection, container_id: str) -> Container:
+        client.api.remove_container(container_id, force=True)
+        return get(self, container_id)
+
+    monkeypatch.setattr(ContainerCollection, "get", removed_first)
+    async with Docker(engine.image, host=engine.host):
+        pass
+    monkeypatch.undo()
+    assert not containers(engine)
+    client.close()
 
 
 async def test_a_missing_image_is_told_with_the_way_to_get_it(engine: Engine) -> None:
