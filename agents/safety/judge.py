@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.safety.basis import Basis, Reading, Tracer
+from agents.safety.basis import Basis, Tracer
 from agents.safety.plan import Grant, grants_of, things
+from agents.safety.reading import Reading
 from agents.safety.tools import Tool, words_of
 from agents.safety.values import Kind
 from agents.safety.words import Words
