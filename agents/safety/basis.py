@@ -39,7 +39,11 @@ class Tracer:
         self.clauses = self.words.clauses if clause is None else (clause,)
 
     def bases(self) -> list[Basis]:
-        return [basis for name, value in self.arguments.items() for basis in self._of(self.tool.parameters[name], value)]
+        return [basis for name, value in self.arguments.items() for basis in self._of(self._parameter(name), value)]
+
+    def _parameter(self, name: str) -> Parameter:
+        """An argument that the tool does not have chooses something, for all that is known."""
+        return self.tool.parameters.get(name) or Parameter(name, Role.SELECTOR)
 
     def _of(self, parameter: Parameter, value: Any) -> Iterator[Basis]:
         if isinstance(value, list | tuple | set):
@@ -54,7 +58,8 @@ class Tracer:
     def _one(self, parameter: Parameter, value: Any) -> Basis:
         if value is None or isinstance(value, bool) or value in parameter.choices or value == "":
             return Basis(parameter.name, True, "is one of the tool's own choices")
-        if self.words.say(value):
+        amount = parameter.kind == Kind.NUMBER and number_of(value) is not None
+        if self.words.count(value) if amount else self.words.say(value):
             return Basis(parameter.name, True, "is in your words")
         found = value_of(str(value))
         if parameter.role == Role.SELECTOR and (found is None or found.kind not in (Kind.DATE, Kind.TIME)):

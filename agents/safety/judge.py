@@ -13,6 +13,7 @@ from agents.safety.reading import Reading
 from agents.safety.tools import Tool, words_of
 from agents.safety.values import Kind
 from agents.safety.words import Words
+from app.errors import InvalidInput
 from app.schemas import Effect, Verdict
 
 
@@ -90,8 +91,10 @@ class Case:
         self.reading = self.reading.again(Words.of([*self.reading.words.texts, text]))
 
     def done(self, name: str, arguments: Mapping[str, Any], content: Any) -> None:
-        """A call was carried out, with this result: its grant is used up, and what it gave has been read."""
-        tool = self.tools[name]
+        """A call was carried out, with this result: its grant is used up, and what it gave has been read. InvalidInput for an unknown tool."""
+        tool = self.tools.get(name)
+        if tool is None:
+            raise InvalidInput(f"`{name[:80]}` is not among the tools of this task.", hint="Give all tools of the task at its beginning.")
         grant = None if tool.effect in (None, Effect.READ) else self._granted(tool, arguments)[1]
         if grant is not None:
             grant.use(tool, arguments)

@@ -38,7 +38,8 @@ class Outside:
         for text in texts[len(self._texts) :]:
             self._case.hear(text)
         for read in reads[self._reads :]:
-            self._case.done(read.tool, read.arguments, read.text)
+            if read.tool in self._case.tools:  # a team may come back without one of its tools
+                self._case.done(read.tool, read.arguments, read.text)
         self._texts, self._reads = list(texts), len(reads)
 
     def judge(self, tool: str, arguments: Mapping[str, Any]) -> Ruling | None:

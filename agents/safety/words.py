@@ -44,12 +44,19 @@ class Words:
     clauses: tuple[Clause, ...]
 
     def say(self, value: Any) -> bool:
-        """Whether the person said a value: letter for letter, in the plural, or as a number in words."""
-        if isinstance(value, str) and len(value) > 3 and self.said.holds(f"{value}s"):
-            return True
+        """Whether the person said a value: letter for letter, or in the plural."""
+        return self.said.says(value) or (isinstance(value, str) and len(value) > 3 and self.said.holds(f"{value}s"))
+
+    def count(self, value: Any) -> bool:
+        """Whether the person said this as an amount, in digits or in words; `invoice 7781` is none, and no number of anything else is said so."""
         number = number_of(value)
-        counted = {lexicon().numbers[word] for clause in self.clauses for word in clause.words & lexicon().numbers.keys()}
-        return self.said.says(value) or (number is not None and number in counted)
+        return number is not None and number in self._counted
+
+    @cached_property
+    def _counted(self) -> frozenset[Any]:
+        numbers = lexicon().numbers
+        said = {numbers[word] for clause in self.clauses for word in clause.words & numbers.keys()}
+        return frozenset({*said, *map(number_of, self.amounts)})
 
     @cached_property
     def amounts(self) -> list[str]:

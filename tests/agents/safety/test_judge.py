@@ -157,6 +157,23 @@ def test_an_amount_split_into_many_is_paid_once() -> None:
     assert not silent(case.judge(*call))
 
 
+def test_what_only_numbers_something_is_no_amount() -> None:
+    case = asks_for("Pay invoice 7781 to DE02120300000000202051.")
+    assert not silent(case.judge("transfer_funds", MONEY | {"amount": 7781}))
+
+
+def test_a_small_word_is_no_number_of_a_thing() -> None:
+    assert not silent(asks_for("Delete an email that is a nuisance, or two.", UNREAD).judge("delete_email", {"email_id": 1}))
+
+
+def test_what_was_carried_out_may_be_anything_and_unknown_tools_are_said_to_be() -> None:
+    case = asks_for("Transfer 20 to DE02120300000000202051.")
+    case.done("transfer_funds", MONEY | {"purpose": "none"}, "ok")  # an argument that the tool does not have
+    assert not silent(case.judge("transfer_funds", MONEY))
+    with pytest.raises(InvalidInput, match="not among the tools"):
+        case.done("send_gold", {}, "ok")
+
+
 def test_a_negative_amount_is_no_small_one() -> None:
     assert not silent(asks_for("Transfer 20 to DE02120300000000202051.").judge("transfer_funds", MONEY | {"amount": -5}))
 
