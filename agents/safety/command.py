@@ -1,4 +1,4 @@
-"""`keepsake gate`: what the gate says of a call, for people and for benchmarks that are not written in Python."""
+"""`keepsake gate`: what the gate says of a call, for people and for benchmarks in any language. Typed errors are app.cli's to show."""
 
 import json
 import sys
@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from agents.safety.conversation import case_of, judge
 from agents.safety.judge import Ruling
 from agents.safety.record import replay, shown
-from app.errors import InvalidInput, KeepsakeError
+from app.errors import InvalidInput
 
 app = typer.Typer()
 gate = typer.Typer(help="What the gate says of a call.", no_args_is_help=True)
@@ -26,12 +25,8 @@ def judge_command(
 
     Exit code 0, whatever the verdict; 2 where the case cannot be read.
     """
-    try:
-        for case in _cases(path):
-            typer.echo(json.dumps(shown(_judged(case)), ensure_ascii=False))
-    except KeepsakeError as error:
-        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
-        raise typer.Exit(2) from error
+    for case in _cases(path):
+        typer.echo(json.dumps(shown(_judged(case)), ensure_ascii=False))
 
 
 @gate.command("grants")
@@ -39,15 +34,11 @@ def grants_command(
     path: Annotated[str, typer.Argument(help="A JSON file with {task, tools}; `history` is left out of account.")],
 ) -> None:
     """What a task's words allow, before anything is read."""
-    try:
-        for case in _cases(path):
-            made = case_of(_field(case, "task"), _field(case, "tools"), [])
-            for grant in made.grants:
-                many = "as often as the words say" if grant.many else "once"
-                typer.echo(f"{grant.tool}: {many}, for: {grant.clause.said.text.strip() if grant.clause else ''}")
-    except KeepsakeError as error:
-        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
-        raise typer.Exit(2) from error
+    for case in _cases(path):
+        made = case_of(_field(case, "task"), _field(case, "tools"), [])
+        for grant in made.grants:
+            many = "as often as the words say" if grant.many else "once"
+            typer.echo(f"{grant.tool}: {many}, for: {grant.clause.said.text.strip() if grant.clause else ''}")
 
 
 @gate.command("replay")
@@ -57,9 +48,6 @@ def replay_command(path: Annotated[Path, typer.Argument(help="A record that agen
         found = replay(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} cannot be read: {error}.") from error
-    except KeepsakeError as error:
-        Console(stderr=True).print(f"[red]{error.message}[/] {error.hint}")
-        raise typer.Exit(2) from error
     for number, then, now in found.differing:
         typer.echo(f"line {number}: {then['verdict']} ({then['rule']}) then, {now['verdict']} ({now['rule']}) now")
     typer.echo(json.dumps({"decisions": found.decisions, "matched": found.matched, "last": found.last}))

@@ -50,7 +50,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
 @train.command()
 def validate(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Check a recipe and print it with all its settings and the name that its run would have."""
-    with _errors():
+    with typed_errors():
         checked = _recipe(recipe, overrides)
         typer.echo(f"# run {checked.run_name}")
         typer.echo(yaml.safe_dump(checked.model_dump(mode="json"), sort_keys=False), nl=False)
@@ -59,7 +59,7 @@ def validate(recipe: RecipePath, overrides: Overrides = None) -> None:
 @train.command()
 def data(recipe: RecipePath, overrides: Overrides = None) -> None:
     """Make the examples, and print how many of each decision type there are and how many the run would see."""
-    with _errors():
+    with typed_errors():
         checked = _inside(recipe, overrides)
         from infra.training.data import load_data
         from infra.training.directory import base_weights
@@ -105,7 +105,7 @@ def evaluate_weights(
     weights: Annotated[str, typer.Option(help="rebuilt or tuned (the run's), base, or a directory.")] = "rebuilt",
 ) -> None:
     """Exact match of weights on the recipe's held-out examples; the last line is one JSON object, failures go into a file."""
-    with _errors():
+    with typed_errors():
         checked = _inside(recipe, overrides)
         if split not in ("dev", "eval"):
             raise InvalidInput(f"There is no held-out split `{split}`.", hint="One of dev, eval.")
@@ -151,7 +151,7 @@ def ship(
     status: Annotated[str, typer.Option(help="production (it is served from now on) or candidate.")] = "candidate",
 ) -> None:
     """Copy a finished run's delta into infra/weights/shipped and enter it in the manifest there."""
-    with _errors():
+    with typed_errors():
         checked = _recipe(recipe, overrides)
         if status not in ("production", "candidate"):
             raise InvalidInput(f"There is no status `{status}`.", hint="One of production, candidate.")
@@ -178,7 +178,7 @@ def promote(
     measure: Annotated[bool, typer.Option("--measure", help="Run the benches that the gates need first: minutes to an hour.")] = False,
 ) -> None:
     """Register a finished run, check its gates, and have the running model server take it up. Exit code 1 names every gate that fails."""
-    with _errors():
+    with typed_errors():
         from infra.training.candidate import of_run, of_version
         from infra.training.promotion import promote as promote_candidate
 
@@ -199,7 +199,7 @@ def rollback(
     ] = None,
 ) -> None:
     """Make the previous version production again, in the running model server as well."""
-    with _errors():
+    with typed_errors():
         from infra.training.promotion import rollback as roll_back
 
         typer.echo(roll_back(get_settings(), _say, version).version)
@@ -208,7 +208,7 @@ def rollback(
 @train.command()
 def versions(as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
     """The registry: versions, what they are called by, and their gates. Every file is checked against its hash."""
-    with _errors():
+    with typed_errors():
         from infra.training.registry import Registry
         from infra.weights.shipped import newest_production
 
@@ -246,7 +246,7 @@ def _say(line: str) -> None:
 
 
 def _train(path: Path, overrides: list[str] | None, *, resume: bool) -> None:
-    with _errors():
+    with typed_errors():
         recipe = _inside(path, overrides)
         from infra.training.job import Job
 
@@ -287,8 +287,8 @@ def _recipe_file(path: Path) -> Path:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """A typed error as a message and a hint: exit 2 for a wrong request, 1 for everything else."""
+def typed_errors(again: str = "`keepsake train resume` takes up a run at its last checkpoint") -> Iterator[None]:
+    """A typed error as a message and a hint: exit 2 for a wrong request, 1 for everything else. `again`: how to go on after a full disk."""
     try:
         yield
     except KeepsakeError as error:
@@ -297,5 +297,5 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(2 if error.boundary == "user" else 1) from None
     except OSError as error:  # a disk that is full in the middle of a log line, a home that cannot be written
         typer.secho(f"{error.filename or 'The system'}: {error.strerror or error}.", fg="red", err=True)
-        typer.echo("Free some disk, then go on: `keepsake train resume` takes up a run at its last checkpoint.", err=True)
+        typer.echo(f"Free some disk, then go on: {again}.", err=True)
         raise typer.Exit(1) from None

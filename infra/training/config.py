@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.errors import InvalidInput
 from app.memento.visibility import Policy
+from infra.training.recipe_file import read_recipe
+
+EXAMPLE = Path("infra/training/recipes/first_team.yaml")
 
 
 class Section(BaseModel):
@@ -182,61 +183,4 @@ class Recipe(Section):
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe at `path` with `key=value` overrides. Raises InvalidInput, which names the key and what it may be."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InvalidInput(f"There is no recipe at {path}.", hint="infra/training/recipes holds those that come with Keepsake.") from error
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path} is no YAML: {error}", hint="Compare it with infra/training/recipes/first_team.yaml.") from error
-    if not isinstance(values, dict):
-        raise InvalidInput(f"{path} holds no recipe.", hint="Compare it with infra/training/recipes/first_team.yaml.")
-    for override in overrides:
-        _override(values, override)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the recipe"
-        raise InvalidInput(f"{path.name}: {where}: {first['msg']}", hint="`keepsake train validate RECIPE` prints all keys.") from error
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    paths = [path for path in _paths(Recipe) if path == tuple(key.split(".")) or path[-1] == key]
-    exact = [path for path in paths if path == tuple(key.split("."))]
-    if not equals or len(exact or paths) != 1:
-        known = ", ".join(".".join(path) for path in paths or _paths(Recipe))
-        problem = "is not key=value" if not equals else "is ambiguous" if paths else "sets no key of a recipe"
-        raise InvalidInput(f"`{override}` {problem}.", hint=f"Keys: {known}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"`{override}`: {text!r} is no YAML value.", hint="Quote it.") from error
-    *sections, last = (exact or paths)[0]
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise InvalidInput(f"`{section}` of the recipe is no section.", hint="Compare it with infra/training/recipes/first_team.yaml.")
-    values[last] = _number(value)
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 4e-4 as a string, people do not."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _paths(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Paths of all keys, sections left out."""
-    paths: list[tuple[str, ...]] = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            paths += _paths(kind, (*prefix, name))
-        else:
-            paths.append((*prefix, name))
-    return paths
+    return read_recipe(Recipe, path, overrides, EXAMPLE, "`keepsake train validate RECIPE` prints all keys.")

@@ -4,8 +4,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from app.config import get_settings
-from app.errors import KeepsakeError, SetupError
-from infra.training.command import training_python
+from app.errors import SetupError
+from infra.training.command import training_python, typed_errors
 from infra.training.hub.config import load_hub_recipe
 from infra.training.hub.processes import is_main, launch
 
 hub = typer.Typer(no_args_is_help=True, help="Fine-tune models of the Hugging Face hub to reason in blocks and mementos.")
 app = typer.Typer()
 app.add_typer(hub, name="train-hub")
+
+_AGAIN = "`keepsake train-hub resume` takes up a run at its last checkpoint"
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe file, or the name of one of infra/training/hub/recipes.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings over the recipe's, such as lora.r=16.")]
@@ -30,7 +31,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
 @hub.command()
 def plan(recipe: RecipePath, overrides: Overrides = None) -> None:
     """A dry run without weights: tokenize every record, work out its mask, add up a device's memory. The last line is one JSON object."""
-    with _errors():
+    with typed_errors(_AGAIN):
         checked = load_hub_recipe(recipe, overrides or [])
         _inside("transformers")
         from infra.training.hub.plan import make_hub_plan
@@ -60,7 +61,7 @@ def resume(recipe: RecipePath, overrides: Overrides = None) -> None:
 
 
 def _train(path: Path, overrides: list[str] | None, *, resume: bool) -> None:
-    with _errors():
+    with typed_errors(_AGAIN):
         recipe = load_hub_recipe(path, overrides or [])
         _inside("torch")
         _require_packages()
@@ -93,14 +94,3 @@ def _require_packages() -> None:
         raise SetupError(
             f"The training environment lacks {', '.join(missing)}.", hint="Run `make setup-train-hub` in the checkout: 70 MB to download."
         )
-
-
-@contextmanager
-def _errors() -> Generator[None]:
-    """A typed error as a message and a hint: exit 2 for a wrong request, 1 for everything else."""
-    try:
-        yield
-    except KeepsakeError as error:
-        typer.secho(error.message, fg="red", err=True)
-        typer.echo(error.hint, err=True)
-        raise typer.Exit(2 if error.boundary == "user" else 1) from None

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from infra.training.config import Section
 from infra.training.hub.architecture import Architecture
-from infra.training.hub.recipe_file import read_recipe
+from infra.training.recipe_file import read_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 EXAMPLE = RECIPES / "qwen3_8b.yaml"

@@ -17,9 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.config import get_settings
-from app.errors import InvalidInput, KeepsakeError
+from app.errors import InvalidInput
 from app.terminal import one_line
-from infra.training.command import training_python
+from infra.training.command import training_python, typed_errors
 from infra.training.mementos.options import DEFAULT, Options
 from infra.training.mementos.records import NAMES, open_dataset
 from infra.training.mementos.report import Prices, Report
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 mementos = typer.Typer(no_args_is_help=True, help="Reasoning traces as blocks and mementos, to train on.")
 app = typer.Typer()
 app.add_typer(mementos, name="mementos")
+
+_AGAIN = "the same command takes up what was begun"
 
 PromptPrice = Annotated[float | None, typer.Option(min=0, help="Money per million prompt tokens, for the report.")]
 CompletionPrice = Annotated[float | None, typer.Option(min=0, help="Money per million completion tokens.")]
@@ -66,7 +68,7 @@ def build(
     price_completion: CompletionPrice = None,
 ) -> None:
     """Make mementos for all traces that have none yet, and report. Killed or stopped, the same command goes on; the key is KEEPSAKE_MODEL_KEY."""
-    with _errors():
+    with typed_errors(_AGAIN):
         prices = _prices(price_prompt, price_completion)
         if judge not in ("model", "mechanical"):
             raise InvalidInput(f"There is no judge `{judge}`.", hint="One of model, mechanical.")
@@ -96,7 +98,7 @@ def report(
     price_completion: CompletionPrice = None,
 ) -> None:
     """Outcomes, pass rates, sizes and cost of a data set, finished or not; the last line is one JSON object."""
-    with _errors():
+    with typed_errors(_AGAIN):
         found = read_report(folder)
         _show(found, folder)
         typer.echo(json.dumps(found.as_dict(_prices(price_prompt, price_completion))))
@@ -113,7 +115,7 @@ def solve(
     from infra.reasoning.families import FAMILIES
     from infra.training.mementos.solved import solved_record
 
-    with _errors():
+    with typed_errors(_AGAIN):
         records = (solved_record(name, seed) for seed in range(first_seed, first_seed + n) for name in family or FAMILIES)
         partial = file.with_name(f"{file.name}.partial")
         try:
@@ -232,14 +234,3 @@ def _names(fields: Sequence[str]) -> dict[str, str]:
             raise InvalidInput(f"`{spelled}` names no field.", hint=f"Write --field NAME=FIELD with one of {', '.join(NAMES)}.")
         names[name] = value
     return names
-
-
-@contextmanager
-def _errors() -> Generator[None]:
-    """A typed error as a message and a hint: exit 2 for a wrong request, 1 for everything else."""
-    try:
-        yield
-    except KeepsakeError as error:
-        typer.secho(error.message, fg="red", err=True)
-        typer.echo(error.hint, err=True)
-        raise typer.Exit(2 if error.boundary == "user" else 1) from None

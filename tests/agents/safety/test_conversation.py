@@ -1,12 +1,14 @@
 """Conversations from outside: roles become labels, and what is no conversation is said to be none."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from agents.safety.command import app
 from agents.safety.conversation import case_of, judge
+from app.cli import main
 from app.errors import InvalidInput
 from app.schemas import Verdict
 from tests.agents.safety.cases import OFFICE, PAGE
@@ -82,4 +84,11 @@ def test_the_command_judges_a_file_and_lines(tmp_path) -> None:
 def test_the_command_says_what_it_cannot_read(tmp_path, text: str) -> None:
     path = tmp_path / "case.json"
     path.write_text(text)
-    assert CliRunner().invoke(app, ["gate", "judge", str(path)]).exit_code == 2
+    assert isinstance(CliRunner().invoke(app, ["gate", "judge", str(path)]).exception, InvalidInput)
+
+
+def test_the_command_line_shows_it_in_a_sentence(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["keepsake", "gate", "judge", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "cannot be read" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import InvalidInput
 from infra.training.hub.config import RECIPES, load_hub_recipe
-from infra.training.hub.recipe_file import key_paths, read_recipe
+from infra.training.recipe_file import key_paths, read_recipe
 
 QWEN = RECIPES / "qwen3_8b.yaml"
 OURS = sorted(RECIPES.glob("*.yaml"))

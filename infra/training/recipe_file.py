@@ -13,12 +13,12 @@ Paths = list[tuple[str, ...]]
 R = TypeVar("R", bound=BaseModel)
 
 
-def read_recipe(kind: type[R], path: Path, overrides: Sequence[str], example: Path) -> R:
+def read_recipe(kind: type[R], path: Path, overrides: Sequence[str], example: Path, more: str = "") -> R:
     """The recipe at `path`. An override names a key by its full path (`optimizer.lr=3e-4`) or, where that is unique, by its last name.
 
-    Raises InvalidInput, which names the file, the key and what it may be; `example` is a recipe to compare with.
+    Raises InvalidInput, which names the file, the key and what it may be; `example` is a recipe to compare with, `more` a further hint.
     """
-    compare = f"Compare it with {example}."
+    compare = f"Compare it with {example}. {more}".strip()
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
