@@ -44,7 +44,7 @@ POLICY: dict[Policy, tuple[str, str]] = {
     Policy.ASK_ALL: ("Ask before everything", "Every single action, reading included, waits for your yes."),
     Policy.ALLOW_LISTED: (
         "Trust the listed sites",
-        "What your words ask for, on the task's own sites and in its workspace, runs unasked; anything else still asks.",
+        "What the task's own sites and workspace cover runs unasked, as do outside agents' calls that your words ask for; anything else asks.",
     ),
 }
 
