@@ -11,7 +11,8 @@ class Element(BaseModel):
     """One thing a person could use. `id` counts from 1 in document order and is valid for this view only.
 
     For what the gate must know: `href` of a link (absolute), and of anything inside a form its `form_method` (get | post) and absolute
-    `form_action`; `submits` says that using it sends the form.
+    `form_action`, and the number of the `form`, from 1; `submits` says that using it sends the form. `near` is what stands beside it: its row of
+    a table (`in_row`), or the last line before it.
     """
 
     id: int
@@ -22,8 +23,11 @@ class Element(BaseModel):
     href: str = ""
     form_method: str = ""
     form_action: str = ""
+    form: int = 0
     submits: bool = False
     disabled: bool = False
+    near: str = ""
+    in_row: bool = False
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 from agents.web.screen.address import absolute, canonical
 from agents.web.screen.base import Element, ElementKind
 from agents.web.screen.raw import PART, VOID, Control
+from agents.web.screen.table import Cell
 from agents.web.screen.words import clean, join, shorten
 
 NAME = 80  # characters of an element's name
@@ -42,6 +43,8 @@ class Widget:
         self.holds = False  # holds another control
         self.kept = False  # it became an element
         self.indexes: list[int] = []
+        self.row: list[Cell] | None = None  # the row of a table that it stands in
+        self.line = 0  # number of the line that it stands in, or, alone, of the last one before it
 
     @property
     def loose(self) -> bool:
@@ -80,6 +83,7 @@ class Widget:
             href=href if kind == "link" else "",
             form_method=raw.form if inside else "",
             form_action=action.partition("#")[0] if inside else "",
+            form=int(raw.number) if inside else 0,
             submits=bool(inside and sends),
             disabled=bool(raw.disabled),
         )

@@ -71,6 +71,7 @@ class Control(NamedTuple):
     sends: str  # an onchange attribute that submits
     form: str  # get | post | dialog, empty outside a form; a submit button's own method counts
     action: str
+    number: str  # of the form, in the order in which forms first show a control; empty outside a form
     options: str  # `INDEX*TEXT` selected or `INDEX:TEXT`, joined by PART
 
 

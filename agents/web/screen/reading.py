@@ -13,6 +13,8 @@ ELEMENTS = 400
 LINES = 400
 _LINE = 2000  # characters of a line
 _BLANK = SOFT + "\t\n\r\f "
+_NEAR = 120  # characters of what stands beside a control
+_BACK = 6  # lines before it that are looked through
 _ROW = 400  # a row with more text is no row of data but a column of the page
 
 
@@ -79,6 +81,7 @@ class _Builder:
                 view.truncated = True
                 continue
             element.id = len(view.elements) + 1
+            element.near, element.in_row = self._near(widget), widget.row is not None
             view.elements.append(element)
             reading.handles.append(widget.number)
             reading.options.append(widget.indexes)
@@ -87,6 +90,13 @@ class _Builder:
         view.truncated = view.truncated or len(kept) > LINES or any(len(text) > _LINE for text in kept[:LINES])
         view.table = table.largest(self.grids)
         return reading
+
+    def _near(self, widget: Widget) -> str:
+        """What stands beside a control: its row, or the last line before it that says something of its own."""
+        if widget.row is not None:
+            return shorten(" | ".join(cell.text for cell in widget.row if cell.text), _NEAR)
+        before = self.lines[max(0, widget.line - _BACK) : widget.line + 1]
+        return next((shorten(line.text, _NEAR) for line in reversed(before) if _shown(line)), "")
 
     # Documents
 
@@ -242,6 +252,9 @@ class _Builder:
         raw = Control(*record[1:])
         widget = Widget(raw, len(self.widgets), self.places[-1], self.scopes[-1])
         self.widgets.append(widget)
+        row = self.rows[-1] if self.rows else None
+        widget.row = row.cells if row and row.in_cell and not row.broken else None
+        widget.line = len(self.lines) - (not join([part for part, _ in self.line]))
         for outer in self.open:
             outer.holds = True
         self._count(raw)

@@ -62,6 +62,7 @@ class _Walk:
         self.root, self.url = root, url
         self.records: list[Record] = []
         self.elements: list[Element] = []
+        self.forms: dict[Element, int] = {}
         self.left = NODES
         self.cut = False
 
@@ -107,7 +108,8 @@ class _Walk:
         for name, fields in _frames(el, tag):
             put([name, *fields])
             stack.append([f"/{name}"])
-        control = _control(el, tag)
+        # As the browser's walk does: a form is counted by the first control that is kept.
+        control = _control(el, tag, self.forms if len(self.elements) < CONTROLS else {})
         if control is not None and len(self.elements) >= CONTROLS:
             self.cut = True
         elif control is not None:
@@ -237,7 +239,7 @@ def _options(el: Element) -> str:
     return PART.join(found[:1000])
 
 
-def _control(el: Element, tag: str) -> Control | None:
+def _control(el: Element, tag: str, forms: dict[Element, int]) -> Control | None:
     get = el.get
     role = (get("role") or "").strip().lower().split()[:1]
     role = role[0] if role else ""
@@ -254,8 +256,9 @@ def _control(el: Element, tag: str) -> Control | None:
         return None
     form = form_of(el)
     submits = kind in ("submit", "image")
-    method = action = ""
+    method = action = number = ""
     if form is not None:
+        number = str(forms.setdefault(form, len(forms) + 1))
         method = ((submits and get("formmethod")) or form.get("method") or "").strip().lower()
         method = method if method in ("post", "dialog") else "get"
         action = (submits and get("formaction")) or form.get("action") or ""
@@ -280,5 +283,6 @@ def _control(el: Element, tag: str) -> Control | None:
         sends=_flag("submit" in get("onchange", "")),
         form=method,
         action=action,
+        number=number,
         options=_options(el) if tag == "select" else "",
     )

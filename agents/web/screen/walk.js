@@ -3,7 +3,7 @@
 (config) => {
   const skip = new Set(config.skip), blocks = new Set(config.block), pres = new Set(config.pre), regions = new Set(config.region);
   const voids = new Set(config.void), roles = new Set(config.roles), opens = new Set(config.opens), closes = new Set(config.closes);
-  const out = [], nodes = [], starts = [];
+  const out = [], nodes = [], starts = [], forms = new Map();
   let left = config.nodes, cut = false;
   const clean = (text) => String(text ?? "").slice(0, config.text).replace(/[\x1c-\x1f]/g, " ");
   const put = (...fields) => out.push(fields.map(clean).join("\x1f"));
@@ -58,8 +58,10 @@
     if (nodes.length >= config.controls) { cut = true; return false; }
     const form = native && tag !== "summary" ? el.form : el.closest("form");
     const submits = type === "submit" || type === "image";
-    let method = "", action = "";
+    let method = "", action = "", number = "";
     if (form) {
+      if (!forms.has(form)) forms.set(form, forms.size + 1);
+      number = forms.get(form);
       method = lower((submits && attr(el, "formmethod")) || attr(form, "method"));
       if (method !== "post" && method !== "dialog") method = "get";
       action = (submits && attr(el, "formaction")) || attr(form, "action");
@@ -74,7 +76,7 @@
     out.push([
       "control", tag, type, role, attr(el, "id"), attr(el, "name"), spoken(el), attr(el, "placeholder"), attr(el, "title"), attr(el, "alt"),
       box ? el.value : attr(el, "value"), link ? attr(el, "href") : "", flag(checked), flag(disabled), flag(editable), flag(sending),
-      flag(attr(el, "onchange").includes("submit")), method, action,
+      flag(attr(el, "onchange").includes("submit")), method, action, number,
     ].map(clean).join("\x1f") + "\x1f" + (tag === "select" ? options(el) : ""));
     nodes.push(el);
     return true;
