@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agents.journal import Journal
-from agents.member import Answer, Member
+from agents.member import Answer, Member, Observation
 from agents.roles import Roles
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.outside import Read
-from agents.state import Outcome, Waiting, WorkStep
+from agents.safety.seen import deed
+from agents.state import Outcome, TeamState, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
 from app.events import EventType, NewEvent
@@ -113,6 +114,7 @@ class Acting:
         turn.events.append(NewEvent(type=EventType.ACTION_DONE, agent=action.agent, payload=payload, labels=seen.labels))
         for artifact in seen.artifacts:
             turn.say(EventType.ARTIFACT, action.agent, **artifact)
+        remember(state, action, seen)
         if action.kind.startswith("tool."):
             state.reads.append(Read(tool=action.target, arguments=action.arguments, text=seen.text))
         if seen.unknown:
@@ -164,6 +166,12 @@ class Acting:
         turn.say(EventType.ACTION_UNKNOWN, action.agent, action_id=action.id, action=action.model_dump(mode="json"))
         reason = f"It may or may not have happened. {seen} Approve to try it again, reject to go on without."
         self._request_approval(turn, ApprovalKind.UNKNOWN_OUTCOME, action, reason)
+
+
+def remember(state: TeamState, action: Action, seen: Observation) -> None:
+    """What was done and read, for the gate; the same page read again counts once."""
+    done = deed(action) if seen.done and not action.kind.startswith(("tool.", "code.")) else None
+    state.seen += [one for one in (done, seen.seen) if one is not None and (one.what == "deed" or one not in state.seen)]
 
 
 def _reaches_out(action: Action) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from agents.roles import Roles
 from agents.safety.permit import Permit
+from agents.safety.seen import Seen
 from agents.state import Block, TeamState
 from app.schemas import Action
 
@@ -22,7 +23,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Observation:
-    """What came of an action: text for the block, where it came from, and artifacts to show. `unknown`: it may or may not have happened."""
+    """What came of an action: text for the block, where it came from, and artifacts to show. `unknown`: it may or may not have happened.
+    `seen`: what was read, for the gate; `done` False: the site did not take it, so that it may be tried again."""
 
     text: str
     ok: bool = True
@@ -31,6 +33,8 @@ class Observation:
     screenshot: str | None = None
     url: str | None = None
     artifacts: list[dict[str, object]] = field(default_factory=list)
+    seen: Seen | None = None
+    done: bool = True
 
 
 class Member(Protocol):

@@ -67,7 +67,9 @@ class Orchestrator:
         self.roles.stream = turn.state.stream
         self.gate.allows_request.recall(turn.state.memory)  # what a person opened before this process or segment began
         read_inbox(turn, inbox or Inbox(), self.acting, self.speakers)
-        self.gate.outside.follow([turn.state.task, *turn.state.steers], turn.state.reads)
+        if turn.state.given is None:
+            turn.state.given = await self._file_names(turn.state)
+        self.gate.follow([turn.state.task, *turn.state.steers], turn.state.reads, turn.state.seen, turn.state.given)
         if turn.state.outcome is None and turn.state.waiting is None:
             try:
                 await self.acting.look_back(turn) or await self._step(turn)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from agents.safety.outside import Read
+from agents.safety.seen import Seen
 from agents.stream import Stream
 from app.events import NewEvent
 from app.schemas import Action, ApprovalKind, Site
@@ -131,6 +132,8 @@ class TeamState(BaseModel):
     full_tokens: int = Field(0, description="Tokens that the context would hold without mementos.")
     stream: Stream | None = Field(None, description="The conversation with the model, where a run is one; None: every prompt stands alone.")
     reads: list[Read] = Field(default_factory=list, description="What tools of outside agents were called with, and what they gave.")
+    seen: list[Seen] = Field(default_factory=list, description="What the house's own members read and did, for the gate.")
+    given: list[str] | None = Field(None, description="Files that lay in the workspace when the run began.")
     memory: dict[str, Any] = Field(default_factory=dict, description="By member: JSON that outlives a block (browser address, inputs).")
 
     def fork(self) -> "TeamState":
@@ -138,7 +141,7 @@ class TeamState(BaseModel):
         block = self.block and self.block.model_copy(update={"steps": list(self.block.steps), "scratch": deepcopy(self.block.scratch)})
         fresh = {"mementos": list(self.mementos), "steers": list(self.steers), "refused": list(self.refused), "reads": list(self.reads)}
         stream = self.stream and self.stream.fork()
-        return self.model_copy(update={**fresh, "block": block, "stream": stream, "memory": deepcopy(self.memory)})
+        return self.model_copy(update={**fresh, "seen": list(self.seen), "block": block, "stream": stream, "memory": deepcopy(self.memory)})
 
 
 class Decision(BaseModel):

@@ -16,7 +16,8 @@ class Policy(StrEnum):
 
     ASK_WRITES = "ask_writes"  # default: reads run, everything that changes the world asks
     ASK_ALL = "ask_all"  # every effect asks
-    ALLOW_LISTED = "allow_listed"  # what the task's own grants cover runs unasked
+    ALLOW_LISTED = "allow_listed"  # what the person's words ask for runs unasked
+    UNATTENDED = "unattended"  # the same, and what would ask is refused
 
 
 class RunStatus(StrEnum):

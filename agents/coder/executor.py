@@ -7,6 +7,7 @@ from agents.journal import ArtifactSink
 from agents.member import Answer, Observation
 from agents.roles import Roles
 from agents.safety.permit import Permit
+from agents.safety.seen import Seen
 from agents.sandbox.base import Limits, Sandbox
 from agents.state import Block, TeamState
 from app.errors import WorkspaceError
@@ -75,7 +76,8 @@ class ExecutorMember:
             text = (result.stderr.strip().splitlines() or [f"exit code {result.exit_code}"])[-1]
         if len(text) > SHOWN:
             text = text[:SHOWN] + " [cut]"
-        return Observation(text, ok=ok, labels=[UNTRUSTED], artifacts=artifacts)
+        seen = Seen(what="program", text=text)
+        return Observation(text, ok=ok, labels=[UNTRUSTED], artifacts=artifacts, seen=seen)
 
     async def look_again(self, state: TeamState, action: Action) -> str:  # noqa: ARG002
         return f"The workspace holds: {', '.join(self.workspace.names()) or 'no files'}."

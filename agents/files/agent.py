@@ -7,6 +7,7 @@ from agents.journal import ArtifactSink
 from agents.member import Answer, Observation
 from agents.roles import FilesChoice, FilesView, Roles
 from agents.safety.permit import Permit
+from agents.safety.seen import TEXT, Seen
 from agents.state import Block, TeamState
 from app.schemas import Action, Effect
 
@@ -54,7 +55,8 @@ class FilesMember:
         if action.kind == "files.list":
             return Observation("\n".join(self.workspace.names()) or "no files", labels=[UNTRUSTED])
         if action.kind == "files.read":
-            return Observation(self.workspace.read(action.target), labels=[UNTRUSTED])
+            text = self.workspace.read(action.target)
+            return Observation(text, labels=[UNTRUSTED], seen=Seen(what="file", where=action.target, text=text[:TEXT]))
         text = str(action.arguments.get("text", ""))
         text = text if text.endswith("\n") else text + "\n"
         self.workspace.write(action.target, text, permit, action)

@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from agents.safety.grants import Grants, Origin, Reach, is_private
-from agents.safety.outside import Outside
+from agents.safety.house import House
+from agents.safety.outside import Outside, Read
 from agents.safety.permit import Permit, issue
+from agents.safety.seen import Seen
 from agents.safety.tools import SEVERITY
 from app.schemas import Action, Effect, Policy, Verdict
 
@@ -64,12 +66,18 @@ class Gate:
         self.grants = grants
         self.kinds = dict(KINDS)
         self.allows_request = Reach(grants)
+        self.house = House(grants.sites)
         self.take_tools(tools or {}, schemas)
 
     def take_tools(self, tools: Mapping[str, Effect], schemas: Sequence[Mapping[str, Any]]) -> None:
         """The tools of foreign agents, before the run begins."""
         self.kinds |= {f"tool.{name}": effect for name, effect in tools.items()}
         self.outside = Outside(tools, schemas)
+
+    def follow(self, texts: Sequence[str], reads: Sequence[Read], seen: Sequence[Seen] = (), files: Sequence[str] = ()) -> None:
+        """What the person has said, and what was read and done since; before a judgement, whenever any of it has grown."""
+        self.outside.follow(texts, reads)
+        self.house.follow(texts, seen, files)
 
     def judge(self, action: Action, approved_digest: str | None = None) -> GateDecision:
         """Decide on `action`. `approved_digest` is the digest a person approved: it turns ask into allow for exactly that action."""
@@ -78,6 +86,8 @@ class Gate:
             return GateDecision(Verdict.REFUSE, *refusal)
         ask = self._question(action)
         if ask and approved_digest != action.digest:
+            if self.policy == Policy.UNATTENDED:
+                return GateDecision(Verdict.REFUSE, ask[0], f"{ask[1]} Nobody is there to be asked.")
             return GateDecision(Verdict.ASK, *ask)
         if ask:
             self._remember_origin(action)
@@ -123,9 +133,11 @@ class Gate:
                 return "new-site", f"{origin.host}:{origin.port} is not among the task's sites."
         if action.kind.startswith("tool.") and (ask := self._foreign_question(action)):
             return ask
+        ruling = None if action.kind.startswith("tool.") else self.house.judge(action)
+        doubt = ruling.reason if ruling is not None and ruling.verdict != Verdict.ALLOW else ""
         if self.policy == Policy.ASK_WRITES and action.effect != Effect.READ:
-            return f"ask-{action.effect}", _DOES[action.effect]
-        return None
+            return f"ask-{action.effect}", " ".join(filter(None, (_DOES[action.effect], doubt)))
+        return (ruling.rule, doubt) if ruling is not None and doubt else None
 
     def _foreign_question(self, action: Action) -> tuple[str, str] | None:
         """A tool from outside the house: whether the person's words ask for this very call, where the policy lets it run at all."""

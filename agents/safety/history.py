@@ -109,6 +109,10 @@ class History:
             rarest = min((self._tokens.get(token, []) for token in tokens), key=len)
             yield from (self.sources[number] for number in rarest if self.sources[number].said.holds(text))
 
+    def with_word(self, word: str) -> Iterator[Source]:
+        """Sources in which a word stands, be it within a longer expression."""
+        return (self.sources[number] for number in self._tokens.get(word.casefold(), ()))
+
     def copied(self, text: str) -> Source | None:
         """The first source of which the text has a run of words, if there is one."""
         found = (self._runs.get(run) for run in runs(_TOKEN.findall(text.casefold()), 1))

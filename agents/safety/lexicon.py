@@ -38,6 +38,11 @@ class Lexicon(BaseModel):
     passive: Words
     negations: Words
     polite: Words
+    telling: Words
+    searching: Words
+    carts: Words
+    paying: Words
+    attachments: Words
     asking: Words
     secrets: Words
     money: Words
@@ -60,6 +65,16 @@ class Lexicon(BaseModel):
     choosing: Words
     articles: Words
     numbers: Mapping[str, int]
+    neutral: Words
+    generic: Words
+    addressees: Words
+    needs: Words
+    getting: Words
+    delegating: Words
+    limits: Words
+    acting: Words
+    doing: Words
+    totals: Words
 
     def families_of(self, verbs: set[str] | frozenset[str]) -> frozenset[int]:
         """Numbers of the families that one of these verbs belongs to."""

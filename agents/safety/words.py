@@ -12,11 +12,14 @@ from typing import Any
 from agents.safety.lexicon import lexicon, verbs
 from agents.safety.values import Kind, Said, number_of
 
-_CLAUSE = re.compile(r"(?<=[.!?;])\s+(?=[^a-z\s])|\n+|;\s*|,?\s+(?:and then|then|after that|afterwards|also)\s+|(?:^|\s)\d+[.)]\s+")
+_CLAUSE = re.compile(
+    r"(?<=[.!?;])\s+(?=[^a-z\s])|\n+|;\s*|,?\s+(?:and then|then|after that|afterwards|also)\s+|(?:^|(?<=[.;:!?\n]))\s*\d{1,2}[.)]\s+"
+)
 _GLUED = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]*\s)")  # `www.our-company.com.They sent`
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _QUOTES = re.compile(r"\"([^\"]{2,2000})\"|'((?:[^']|'(?=\w)){2,2000})'(?!\w)|“([^”]{2,2000})”|‘([^’]{2,2000})’|`([^`]{2,2000})`")
 _COLON = re.compile(r"(?:message|question|text|comment|note|reply|body|content)\b[^:\n]{0,80}:\s*(\S[^\n]*)", re.IGNORECASE)
+_BOUND = re.compile(r"\bat (?:the )?(?:most|least|latest)\b", re.IGNORECASE)  # bounds a number, and chooses nothing
 _ENDINGS = (("", ""), ("s", ""), ("es", ""), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("d", ""), ("ies", "y"), ("ied", "y"))
 
 
@@ -75,11 +78,16 @@ def amounts(said: Said) -> list[str]:
     """Numbers that may be amounts: not those that only number something, as in `invoice 7781`, nor years."""
     found = []
     for value in said.values:
-        before = _WORD.findall(said.text[max(0, value.start - 40) : value.start])[-1:]
-        numbers = bool(before) and before[0].casefold() in lexicon().numbered
+        before = [word.casefold() for word in _WORD.findall(re.split(r"[.!?;:,\n]", said.text[max(0, value.start - 60) : value.start])[-1])]
+        numbers = bool(before) and before[-1] in lexicon().numbered and not (before[-1] in verbs() and _tells(before[:-1]))
         if value.kind == Kind.NUMBER and not numbers and not re.fullmatch(r"(?:19|20)\d\d", value.text):
             found.append(value.text)
     return found
+
+
+def _tells(before: list[str]) -> bool:
+    """Whether the next word tells somebody to do something: at the beginning, or behind `please`, `and`, `to`."""
+    return not before or before[-1] in lexicon().telling
 
 
 def _chosen_among(plain: list[str]) -> frozenset[str]:
@@ -94,8 +102,8 @@ def _chosen_among(plain: list[str]) -> frozenset[str]:
 
 def _clause(text: str) -> Clause:
     known, told = lexicon(), Said(text)
-    plain = [word.casefold() for word in _WORD.findall(text)]
-    stems = [_stem(word) for word in plain]
+    plain, choosing = ([word.casefold() for word in _WORD.findall(part)] for part in (text, _BOUND.sub(" ", text)))
+    stems = [stem(word) for word in plain]
     said, things = set(plain), _things(plain)
     kinds = {kind for nouns in known.noun_kinds if nouns.nouns & things for kind in nouns.kinds}
     # `the page www.a.example` is told, not to be looked up; `invoice 7781` is no amount.
@@ -106,8 +114,8 @@ def _clause(text: str) -> Clause:
         frozenset(kinds),
         bool(known.any_kind & said),
         bool(known.many & said),
-        bool(known.choosing & said),
-        _chosen_among(plain),
+        bool(known.choosing & set(choosing)),
+        _chosen_among(choosing),
         frozenset(said | set(stems)),
     )
 
@@ -140,7 +148,7 @@ def _things(plain: list[str]) -> set[str]:
     }
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """`paying`, `pays`, `paid`: pay. Enough for the verbs that are known."""
     if word in lexicon().irregular:
         return lexicon().irregular[word]

@@ -13,6 +13,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from agents.roles import WebChoice
+from agents.safety.forms import doing_of, only_reads, words_in
+from agents.safety.lexicon import lexicon
+from agents.safety.tools import SEVERITY
+from agents.safety.values import values
 from agents.web.locator import Locator
 from agents.web.screen.address import canonical
 from agents.web.screen.base import Element, PageView
@@ -23,6 +27,7 @@ from app.schemas import Action, Effect, Site
 AGENT = "web"
 _URL = 2000
 _TEXT = 20_000  # characters typed at once
+_ROWS = 40  # of an order that are shown and judged
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 VERBS = ("visit", "click", "type", "select", "save_table", "download", "scroll", "back", "read", "answer")
 _USES = {
@@ -81,15 +86,56 @@ def to_action(choice: WebChoice, view: PageView | None, sites: list[Site]) -> Ac
     arguments = {**page, "locator": Locator.of(view, element).model_dump(), "label": element.label}
     if choice.verb == "click":
         effect, target = _click(element, view)
+        if effect != Effect.READ or element.submits:
+            arguments |= sending(view, element, effect)
         return _action("click", effect, target, arguments, f"click {element.name}")
     if choice.verb == "type":
         if len(choice.text) > _TEXT:
             raise InvalidInput(f"{len(choice.text)} characters are too many to type.", hint=f"At most {_TEXT}.")
         effect, target = _send(element, view, choice.enter)
-        return _action("type", effect, target, {**arguments, "text": choice.text, "enter": choice.enter}, f"type {choice.text}")
+        arguments |= {"text": choice.text, "enter": choice.enter} | (sending(view, element, effect, choice.text) if choice.enter else {})
+        return _action("type", effect, target, arguments, f"type {choice.text}")
     option = _option(choice.text, element)
     effect, target = _send(element, view, element.submits)
-    return _action("select", effect, target, {**arguments, "text": option}, f"select {option}")
+    arguments |= {"text": option} | (sending(view, element, effect, option) if element.submits else {})
+    return _action("select", effect, target, arguments, f"select {option}")
+
+
+def sending(view: PageView, element: Element, effect: Effect, text: str | None = None) -> dict[str, Any]:
+    """What goes out when `element` is used, with `text` put into it: the form's visible fields (`form`, name: value), those in which one only
+    chooses (`choices`), the button that Enter presses, what the form stands beside, what an order holds. The gate judges it, a person sees it.
+    """
+    own = [e for e in view.elements if e.form == element.form and e.kind not in ("link", "button")]
+    form: dict[str, str] = {}
+    choices = []
+    for part in own:
+        name = next(name for n in range(1, len(own) + 2) if (name := part.name if n == 1 else f"{part.name} {n}") not in form)
+        form[name] = text if part is element and text is not None else part.value
+        if part.kind != "box":
+            choices.append(name)
+    pressed = element if element.kind == "button" else next((e for e in view.elements if e.form == element.form and e.submits), None)
+    alike = [e for e in view.elements if (e.kind, e.name) == (element.kind, element.name)]
+    beside = "row" if element.in_row else "near"
+    facts = {"form": form, "choices": choices, "presses": pressed.name if pressed else "", "alike": len(alike)}
+    facts |= {"title": view.title, beside: element.near} | (_order(view) if effect == Effect.PAY else {})
+    return {name: value for name, value in facts.items() if value}
+
+
+def as_write(action: Action, view: PageView | None) -> Action:
+    """The same action where using its element as reading was not enough: what it does, and all that is told of what changes something."""
+    if view is None or "locator" not in action.arguments:
+        return action.model_copy(update={"effect": Effect.WRITE})
+    element = Locator.model_validate(action.arguments["locator"]).find(view)
+    effect = max(Effect.WRITE, doing_of(element.name).effect, key=SEVERITY.__getitem__)
+    return action.model_copy(
+        update={"effect": effect, "arguments": action.arguments | sending(view, element, effect, action.arguments.get("text"))}
+    )
+
+
+def _order(view: PageView) -> dict[str, list[str]]:
+    """The rows of what is paid for, and its total."""
+    lines = [line for line in view.text if lexicon().totals & set(words_in(line))]
+    return {"rows": [" | ".join(row) for row in view.table[1 : _ROWS + 1]], "totals": [v.text for line in lines for v in values(line)][-1:]}
 
 
 def address(text: str, sites: list[Site]) -> str:
@@ -138,14 +184,17 @@ def _element(choice: WebChoice, view: PageView) -> Element:
 
 
 def _click(element: Element, view: PageView) -> tuple[Effect, str]:
-    """Effect and target of a click: a link leads, a tick waits for its form, any other button may do anything."""
+    """Effect and target of a click: a link leads, a tick waits for its form, a button may do anything that its label says.
+
+    A button that sends no form and promises to change nothing is first pressed as reading: what it would send is withheld, and asked for.
+    """
     if element.kind == "link":
         return Effect.READ, element.href
-    if element.kind == "button":
-        inside = element.form_method == "get"
-        sent = f"{element.form_method.upper()} {element.form_action}" if element.submits else view.url
-        return (Effect.READ if inside else Effect.WRITE), sent
-    return _send(element, view, element.submits)
+    if element.kind != "button" or element.submits:
+        return _send(element, view, element.submits)
+    if only_reads(element.name) and element.form_method != "post":
+        return Effect.READ, view.url
+    return doing_of(element.name).effect, view.url
 
 
 def _send(element: Element, view: PageView, sends: bool) -> tuple[Effect, str]:
@@ -154,8 +203,13 @@ def _send(element: Element, view: PageView, sends: bool) -> tuple[Effect, str]:
         return Effect.READ, view.url
     if not element.form_action:
         return Effect.WRITE, view.url
-    effect = Effect.READ if element.form_method == "get" else Effect.WRITE
-    return effect, f"{element.form_method.upper()} {element.form_action}"
+    target = f"{element.form_method.upper()} {element.form_action}"
+    if element.form_method == "get":
+        return Effect.READ, target
+    form = [e for e in view.elements if e.form == element.form]
+    pressed = element if element.kind == "button" else next((e for e in form if e.submits), element)
+    fields = {e.name: e.value for e in form if e.kind not in ("link", "button")}
+    return max(Effect.WRITE, doing_of(pressed.name, target, fields).effect, key=SEVERITY.__getitem__), target
 
 
 def _option(text: str, element: Element) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from agents.files.workspace import media_type
@@ -12,13 +13,14 @@ from agents.member import Answer, Observation
 from agents.roles import Roles, WebChoice, WebView
 from agents.safety.grants import Reach
 from agents.safety.permit import Permit
+from agents.safety.seen import TEXT, Seen
 from agents.state import Block, TeamState, WorkStep
-from agents.web.actions import Deed, as_csv, to_action
+from agents.web.actions import Deed, as_csv, as_write, sending, to_action
 from agents.web.browser import Browser
 from agents.web.screen.base import PageView
 from agents.web.screen.excerpt import excerpt
 from agents.web.screen.words import shorten
-from agents.web.surface import BLANK, WITHHELD, Allowed, Surface
+from agents.web.surface import BLANK, WITHHELD, Allowed, Memory, Surface
 from app.config import Settings
 from app.errors import ElementMissing, InvalidInput
 from app.schemas import Action, Effect, Site
@@ -76,7 +78,9 @@ class WebMember:
         if block.steps and block.steps[-1].action:
             self._remember_wish(block, block.steps[-1].action)  # its scripts may have taken longer than the step
         if _wish(action) in block.scratch.get(_WISHES, []):
-            action = action.model_copy(update={"effect": Effect.WRITE})
+            action = as_write(action, view)
+        if "form" in action.arguments:
+            action.arguments["filled"] = _filled(state, action)
         if _repeats(block, action, view) >= MAX_REPEATS:
             return Answer(f"{action.summary}: {MAX_REPEATS} times without a change", failed=True)
         return action
@@ -92,11 +96,13 @@ class WebMember:
         view = None if deed.verb == "visit" else await self._look(state)
         if deed.verb == "save_table":
             return await self._save_table(deed, view, action, permit)
+        _check_form(deed, view, action)
         await self._do(deed, view, action.effect != Effect.READ)
         view = await self._look(state)
         self._remember_wish(block, action)
         state.memory[_MEMORY] = await self.surface.memory()
-        return await self._observe(action, deed, view, block)
+        seen = await self._observe(action, deed, view, block)
+        return replace(seen, seen=view and _seen(view), done=not _not_taken(deed, view, action))
 
     async def look_again(self, state: TeamState, action: Action) -> str:
         self._share_origins(state)
@@ -191,6 +197,44 @@ class WebMember:
         url = view.url if view else None
         ok = answered and not stuck
         return Observation(" ".join(sentences), ok=ok, unknown=unknown, labels=[UNTRUSTED], screenshot=screenshot, url=url)
+
+
+def _filled(state: TeamState, action: Action) -> list[str]:
+    """Names of the form's fields that were filled in or chosen here; what else stands in them the page has put there."""
+    inputs = Memory.model_validate(state.memory.get(_MEMORY) or {}).inputs
+    own = {item.locator.name for item in inputs} | ({action.arguments["locator"]["name"]} if "text" in action.arguments else set())
+    return [name for name in action.arguments["form"] if name in own or name.rpartition(" ")[0] in own]
+
+
+def _check_form(deed: Deed, view: PageView | None, action: Action) -> None:
+    """What was judged is what goes out: raises ElementMissing where the form's fields are no longer those of the action."""
+    judged = action.arguments.get("form")
+    if action.effect == Effect.READ or judged is None or deed.locator is None or view is None or view.url != deed.page_url:
+        return
+    text = deed.text if action.kind in ("web.type", "web.select") else None
+    if sending(view, deed.locator.find(view), action.effect, text).get("form", {}) != judged:
+        raise ElementMissing("The form no longer says what it said when this was decided.", hint="Read the page again.")
+
+
+def _not_taken(deed: Deed, view: PageView | None, action: Action) -> bool:
+    """Whether the site has plainly not taken what was sent: it said that the request was wrong, or shows the form again as it was filled in."""
+    if action.effect == Effect.READ or view is None:
+        return False
+    if 400 <= view.status < 500:
+        return True
+    if not action.arguments.get("filled") or deed.locator is None:
+        return False
+    try:
+        return sending(view, deed.locator.find(view), action.effect).get("form") == action.arguments["form"]
+    except ElementMissing:
+        return False
+
+
+def _seen(view: PageView) -> Seen:
+    """A page as the gate remembers it."""
+    text = "\n".join([view.title, *view.text])[:TEXT]
+    links = [e.href for e in view.elements if e.kind == "link"]
+    return Seen(what="page", where=view.url, text=text, arguments={"title": view.title, "links": links})
 
 
 def _wish(action: Action) -> str:

@@ -35,7 +35,7 @@ async def episode(family: FamilyName, seed: int, split: Split, folder: Path, *, 
         roles = OracleRoles(task, slips, BREAKS)
         team = world_team(settings, wanted, world.workspace, roles, fast=not real, context="stream")
         try:
-            _, played = await play(team, wanted, keep_events=False)
+            _, played = await play(team, wanted, keep_events=False, approves=True)
             played.check = world.check()
         finally:
             await team.close()

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.state import Inbox, Outcome, TeamState
+from agents.state import Decision, Inbox, Outcome, TeamState
 from agents.team import MementoTeam
 from app.errors import KeepsakeError
 from app.events import EventType, NewEvent
@@ -48,14 +48,18 @@ def fill(workspace: Path, task: WorldTask) -> None:
         path.write_text(content)
 
 
-async def play(team: MementoTeam, wanted: TaskCreate, *, max_turns: int = 120, keep_events: bool = True) -> tuple[TeamState, Played]:
-    """Turns until the run ends, waits for a person (nobody answers here) or `max_turns` are over. The check is the caller's, with the world."""
+async def play(
+    team: MementoTeam, wanted: TaskCreate, *, max_turns: int = 120, keep_events: bool = True, approves: bool = False
+) -> tuple[TeamState, Played]:
+    """Turns until the run ends, waits for a person or `max_turns` are over. `approves`: a person says yes to every action that asks; else nobody
+    answers. The check is the caller's, with the world."""
     state = team.initial_state(wanted)
     events: list[NewEvent] = []
     started = time.monotonic()
-    while state.outcome is None and state.waiting is None and state.turns < max_turns:
+    while state.outcome is None and (state.waiting is None or (approves and state.waiting.action)) and state.turns < max_turns:
+        answers = [Decision(waiting_id=state.waiting.id, approved=True)] if state.waiting else []
         try:
-            result = await team.turn(state, Inbox())
+            result = await team.turn(state, Inbox(decisions=answers))
         except KeepsakeError as error:  # the model is down: this attempt is over
             state.outcome = Outcome(status="failed", error=error.as_payload())
             break

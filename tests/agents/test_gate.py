@@ -25,7 +25,9 @@ OWN = {8710, 8711}
 
 
 def gate(policy: Policy = Policy.ALLOW_LISTED, *sites: Site) -> Gate:
-    return Gate(policy, Grants.of_task(list(sites) or [SITE], OWN))
+    door = Gate(policy, Grants.of_task(list(sites) or [SITE], OWN))
+    door.follow(["Write a.txt, and save a.csv from the shop."], [])
+    return door
 
 
 def act(kind: str, target: str, effect: Effect = Effect.READ, **arguments) -> Action:
@@ -74,7 +76,8 @@ def test_our_own_ports_stay_closed_even_when_a_task_names_them():
 
 def test_a_public_site_nobody_named_asks():
     for policy in Policy:
-        assert gate(policy).judge(act("web.visit", "http://8.8.8.8/")).verdict == Verdict.ASK
+        decision = gate(policy).judge(act("web.visit", "http://8.8.8.8/"))
+        assert decision.verdict == (Verdict.REFUSE if policy == Policy.UNATTENDED else Verdict.ASK)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret", "a/../../b", "", "a\\b", "x\0y"])
@@ -101,13 +104,15 @@ def test_a_download_answers_for_its_address_and_its_path(target, path, rule):
     assert gate().judge(act("web.download", target, Effect.READ, text=path)).rule == "effect-understated"
 
 
-def test_the_three_policies():
+def test_the_policies():
     read, write, run = act("files.read", "a.txt"), act("files.write", "a.txt", Effect.WRITE), act("code.run", "python", Effect.EXEC)
-    verdicts = {p: [gate(p).judge(a).verdict.value for a in (read, write, run)] for p in Policy}
+    other = act("web.click", "POST http://127.0.0.1:9001/orders", Effect.PAY, locator={"name": "Place order"})
+    verdicts = {p: [gate(p).judge(a).verdict.value for a in (read, write, run, other)] for p in Policy}
     assert verdicts == {
-        Policy.ASK_WRITES: ["allow", "ask", "ask"],
-        Policy.ASK_ALL: ["ask", "ask", "ask"],
-        Policy.ALLOW_LISTED: ["allow", "allow", "allow"],
+        Policy.ASK_WRITES: ["allow", "ask", "ask", "ask"],
+        Policy.ASK_ALL: ["ask", "ask", "ask", "ask"],
+        Policy.ALLOW_LISTED: ["allow", "allow", "allow", "ask"],
+        Policy.UNATTENDED: ["allow", "allow", "allow", "refuse"],
     }
 
 

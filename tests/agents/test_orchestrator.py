@@ -39,7 +39,7 @@ def script(**lines) -> ScriptedRoles:
 
 async def play(crew: MementoTeam, state: TeamState | None = None, inbox: Inbox | None = None, turns: int = 80):
     """Turns until the run waits or ends; the state goes through JSON between turns, as it does in the database."""
-    state = state or crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    state = state or crew.initial_state(TaskCreate(text="Order it.", sites=[SITE]))
     events = []
     for _ in range(turns):
         result = await crew.turn(TeamState.model_validate_json(state.model_dump_json()), inbox)
@@ -234,7 +234,7 @@ async def test_a_cut_off_write_is_looked_at_and_asked_about_never_repeated():
     web = Hand("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
     journal = CutOff()
     crew = team(script(), web, Hand("files"), journal=journal)
-    state = crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    state = crew.initial_state(TaskCreate(text="Order it.", sites=[SITE]))
     while state.pending is None:
         state = (await crew.turn(state)).state
     await crew.turn(state)  # its result is lost: the process died after the effect
@@ -299,7 +299,7 @@ async def test_what_a_broken_turn_has_cost_is_told_by_the_next():
             return [NewEvent(type=EventType.MODEL_CALL)] * calls
 
     crew = team(Metered(facts=[FACTS], plan=[ModelTimeout("no answer"), PLAN]))
-    state = crew.initial_state(TaskCreate(text="do it", sites=[SITE]))
+    state = crew.initial_state(TaskCreate(text="Order it.", sites=[SITE]))
     with pytest.raises(ModelTimeout):
         await crew.turn(state)  # the facts were paid for
     for paid in (3, 0):

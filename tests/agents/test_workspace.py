@@ -13,7 +13,9 @@ from app.schemas import Action, Effect, Policy
 
 def write(space: Workspace, path: str, text: str) -> None:
     action = Action(id="a", agent="files", kind="files.write", effect=Effect.WRITE, target=path, arguments={"text": text})
-    permit = Gate(Policy.ALLOW_LISTED, Grants()).judge(action).permit
+    gate = Gate(Policy.ALLOW_LISTED, Grants())
+    gate.follow([f"Write {path}."], [])
+    permit = gate.judge(action).permit
     assert permit is not None
     space.write(path, text, permit, action)
 

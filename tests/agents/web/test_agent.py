@@ -155,7 +155,7 @@ async def test_an_element_that_changed_before_the_click_is_not_clicked(desk):
     script = Script(("visit", "shop"), ("click", "button Buy"))
     await made.perform(await made.propose(script))
     action = await made.propose(script)
-    assert action.effect == Effect.WRITE
+    assert action.effect == Effect.PAY
     locator = action.arguments["locator"] | {"form_action": "http://127.0.0.1/other"}
     stale = action.model_copy(update={"arguments": action.arguments | {"locator": locator}})
     with pytest.raises(ElementMissing, match="leads elsewhere"):
@@ -365,6 +365,7 @@ async def test_a_script_that_would_write_under_a_read_is_asked_for_the_next_time
     site = make_site({"/": ORDERING} | ORDERS)
     desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(("visit", "shop"), *[("click", "button Order")] * 2)
     gate = Gate(policy, Grants.of_task(desk.sites, set()))
+    gate.follow(["Place the order in the shop."], [])
     await desk.perform(await desk.propose(script))
     tried = await desk.propose(script)
     assert (tried.effect, gate.judge(tried).verdict) == (Effect.READ, Verdict.ALLOW)
@@ -374,7 +375,7 @@ async def test_a_script_that_would_write_under_a_read_is_asked_for_the_next_time
     assert site.paths("POST") == []
     again = await desk.propose(script)
     assert script.views[-1].history[-1].startswith(f"click Order: {WITHHELD}")
-    assert again.effect == Effect.WRITE
+    assert again.effect == Effect.PAY
     assert gate.judge(again).verdict == (Verdict.ASK if policy == Policy.ASK_WRITES else Verdict.ALLOW)
     seen = await desk.perform(again)
     assert seen.ok
@@ -391,7 +392,7 @@ async def test_what_a_script_would_write_later_counts_for_the_element_too(make_b
     await desk.perform(await desk.propose(script))
     await desk.perform(await desk.propose(script))
     await (await browser._tabs.current()).wait_for_function("document.title === 'Kept'")
-    assert (await desk.propose(script)).effect == Effect.WRITE
+    assert (await desk.propose(script)).effect == Effect.PAY
     assert site.paths("POST") == []
 
 
@@ -424,7 +425,7 @@ async def test_looking_again_writes_nothing(make_browser, make_site, settings, t
     desk, script = Desk(settings, site, tmp_path, make_browser(site)), Script(("visit", "shop"), ("click", "button Order"))
     await desk.perform(await desk.propose(script))
     order = await desk.propose(script)
-    assert order.effect == Effect.WRITE
+    assert order.effect == Effect.PAY
     await desk.perform(order)
     await desk.member.look_again(desk.state, order)
     assert site.paths("POST") == ["/order"]

@@ -1,0 +1,115 @@
+"""What using a page's form or button does to the world, from what a person sees of it, and which thing of the site it is done to.
+
+A site's owner chooses these words, so they decide nothing alone: they only say which of the person's wishes a form could be meant by. Where
+label, address and fields speak of several effects, the strictest counts.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from agents.safety.lexicon import lexicon, verbs
+from agents.safety.tools import SEVERITY
+from agents.safety.values import Kind, value_of
+from agents.safety.words import stem
+from app.schemas import Effect
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
+_STRICT = frozenset({Effect.DELETE, Effect.PAY, Effect.CREDENTIAL})
+_MASKED = "********"
+
+
+@dataclass(frozen=True)
+class Doing:
+    """`families`: of the lexicon's verbs, what one would call it. `buying`: it fills or empties a cart, which nobody has to pay for yet."""
+
+    effect: Effect
+    families: frozenset[int]
+    buying: bool = False
+
+
+def words_in(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
+def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = None) -> Doing:
+    """What pressing `label` does, where the form goes to `address` with `fields` (name: value). Without a known verb, it writes."""
+    known = lexicon()
+    fields = fields or {}
+    words = words_in(label)
+    path = _last_words(address)
+    named = _verbs(words)
+    families = known.families_of(named)
+    effects = {known.families[number].effect for number in families}
+    if known.carts & {*words, *path} and Effect.PAY not in effects:
+        return Doing(Effect.WRITE, families | known.families_of({"buy"}), buying=True)
+    for word in path:  # `/orders/7/cancel`; `/orders` names a thing
+        if word in verbs() and (strict := {known.families[n].effect for n in known.families_of({word})} & _STRICT):
+            effects |= strict
+            families |= known.families_of({word})
+    if known.paying & set(words) and effects <= {Effect.WRITE}:
+        effects.add(Effect.PAY)  # `Submit payment`
+        families |= known.families_of({"pay"})
+    asked = [set(words_in(name)) for name in fields]
+    if any(own & known.addressees for own in asked):
+        effects.add(Effect.PAY if any(own & known.amounts for own in asked) else Effect.SEND)
+    if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & set(words):
+        effects.add(Effect.CREDENTIAL)
+        families |= known.families_of({"log-in"})
+    effect = max(effects, key=SEVERITY.__getitem__, default=Effect.WRITE)
+    return Doing(effect, families)
+
+
+def only_reads(label: str) -> bool:
+    """Whether a label promises to change nothing, or promises nothing at all: `Show more`, `Next`."""
+    found = _verbs(words_in(label))
+    return all(lexicon().families[number].effect == Effect.READ for number in lexicon().families_of(found))
+
+
+def acts(address: str) -> Doing | None:
+    """What a mere link does that says so in its address: `/items/7/delete`, `/cart/add/7`, `?do=close`. None for one that only leads."""
+    known, parts = lexicon(), urlsplit(address.rpartition(" ")[2])
+    segments = [words_in(part) for part in parts.path.split("/") if part][-3:]
+    said = {own[0] for own in segments if own and own[0] in known.acting and set(own[1:]) <= known.generic | known.money}
+    query = [(key.casefold(), words_in(value)) for key, value in parse_qsl(parts.query, keep_blank_values=True)]
+    said |= {key for key, _ in query if key in known.acting}
+    said |= {word for key, value in query if key in known.doing for word in value if word in verbs()}
+    path = {word for own in segments for word in own}
+    if known.carts & path and (put := path & verbs()):
+        return Doing(Effect.WRITE, known.families_of({*put, "buy"}), buying=True)
+    families = known.families_of(said)
+    effects = {known.families[number].effect for number in families} - {Effect.READ}
+    return Doing(max(effects, key=SEVERITY.__getitem__), families) if effects else None
+
+
+def particular(text: str, common: Iterable[str] = ()) -> list[str]:
+    """The words of a title, row or label that name one thing among others: what is left without verbs, numbers and what all pages say."""
+    left = {*lexicon().generic, *common, *lexicon().carts}
+    return [word for word in words_in(text) if word not in left and stem(word) not in verbs() and not word.isdigit() and len(word) > 1]
+
+
+def numbers_of(text: str) -> list[str]:
+    """The numbers by which a thing may be told from others, such as of an order; short ones and years tell little."""
+    return [word for word in words_in(text) if word.isdigit() and len(word) > 2 and not re.fullmatch(r"(?:19|20)\d\d", word)]
+
+
+def addressed(fields: Mapping[str, Any]) -> bool:
+    """Whether one of the fields names whom it is for, or its value does."""
+    if any(set(words_in(name)) & lexicon().addressees for name in fields):
+        return True
+    return any((found := value_of(str(value))) is not None and found.kind in (Kind.EMAIL, Kind.ACCOUNT) for value in fields.values())
+
+
+def _verbs(words: list[str]) -> set[str]:
+    """The first verb of a label, both of `Save and publish`; what follows a verb is a thing (`Cancel order`). A neutral one says nothing."""
+    known = lexicon()
+    pairs = {verb for pair, verb in known.pairs.items() if pair in " ".join(words)}
+    found = [word for word in map(stem, words) if word in verbs() and not (word in known.neutral and len(words) > 1)]
+    found = [word for word in found if word not in known.neutral]
+    return pairs or set(found if "and" in words else found[:1])
+
+
+def _last_words(address: str) -> list[str]:
+    return words_in(urlsplit(address.partition(" ")[2] or address).path)[-2:]

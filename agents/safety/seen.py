@@ -1,0 +1,28 @@
+"""What the house's own members read and did in a run, as the gate keeps it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from agents.safety.forms import acts
+from app.schemas import Action, Effect
+
+TEXT = 8000  # characters of one page or file that are kept
+
+
+class Seen(BaseModel):
+    """What a member read (`page`, `file`, `program`) or did (`deed`, with the action's kind and arguments). JSON, kept in the run's state."""
+
+    what: Literal["page", "file", "program", "deed"]
+    where: str = Field("", description="Address of the page, path of the file, target of the deed.")
+    text: str = ""
+    kind: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+def deed(action: Action) -> Seen | None:
+    """What has to be remembered of an action that was carried out; None of one that only read."""
+    if action.effect == Effect.READ and not (action.kind == "web.click" and acts(action.target)):
+        return None
+    kept = {name: value for name, value in action.arguments.items() if name not in ("code", "text") or action.kind == "web.download"}
+    return Seen(what="deed", where=action.target, kind=action.kind, arguments=kept)
