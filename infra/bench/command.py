@@ -17,7 +17,9 @@ from infra.bench.base import Bench, BenchContext, Split, commit, device, progres
 app = typer.Typer()
 
 # Each module has `async def bench(context) -> dict[str, Figure]`.
-BENCHES = {name: f"infra.bench.{name}" for name in ("worlds", "orchestrator", "serving", "reasoning", "stream", "science", "sft", "gate")}
+BENCHES = {
+    name: f"infra.bench.{name}" for name in ("worlds", "orchestrator", "serving", "reasoning", "stream", "science", "sft", "gate", "pages")
+}
 
 
 @app.command()
