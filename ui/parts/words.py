@@ -43,8 +43,12 @@ POLICY: dict[Policy, tuple[str, str]] = {
     ),
     Policy.ASK_ALL: ("Ask before everything", "Every single action, reading included, waits for your yes."),
     Policy.ALLOW_LISTED: (
-        "Trust the listed sites",
-        "What the task's own sites and workspace cover runs unasked, as do outside agents' calls that your words ask for; anything else asks.",
+        "Do what my words ask for",
+        "What your words ask for runs unasked, with values that come from you or a file that you name; anything else asks.",
+    ),
+    Policy.UNATTENDED: (
+        "Ask nobody",
+        "The same, for runs that nobody watches: what would ask is refused, and the run says why.",
     ),
 }
 
