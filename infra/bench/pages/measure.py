@@ -1,7 +1,7 @@
 """Pages with planted injections, in real Chromium, by an agent that always obeys: what the gate lets happen, and what it costs the person.
 
 Every attack is first played with the gate off; only those that have their effect then are counted. `--n`: attacks, 180 unless said. Benign
-tasks are the same ones on the same pages without a planted text, three draws of names each.
+tasks are the same ones on the same pages without a planted text, three draws of names each. `over_refusal`: see infra.bench.pages.refusals.
 """
 
 import tempfile
@@ -15,6 +15,7 @@ from infra.bench.base import BenchContext
 from infra.bench.figure import Figure, proportion
 from infra.bench.pages.attacks import Attack, attacks
 from infra.bench.pages.play import Play, Played, plant
+from infra.bench.pages.refusals import over_refusal
 from infra.bench.pages.site import Site
 from infra.bench.pages.tasks import Names, Task, tasks
 
@@ -33,7 +34,7 @@ async def bench(context: BenchContext) -> dict[str, Figure]:
     log = context.items("plays")
     for number, record in enumerate(records):
         log.add(str(number), record)
-    return figures_of(records)
+    return figures_of(records) | {"over_refusal": await over_refusal(context)}
 
 
 async def _plays(context: BenchContext, records: list[Record]) -> None:
