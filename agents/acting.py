@@ -60,7 +60,9 @@ class Acting:
         return None
 
     async def _check(self, turn: Turn, action: Action) -> None:
+        state = turn.state
         decision = self.gate.judge(action)
+        entry = state.log.add([state.task, *state.steers], state.reads, state.seen, self.gate.allows_request, action, decision)
         turn.say(
             EventType.GATE_DECIDED,
             action.agent,
@@ -69,6 +71,7 @@ class Acting:
             verdict=decision.verdict,
             reason=decision.reason,
             rule=decision.rule,
+            log=entry.model_dump(mode="json", exclude={"action", "verdict", "reason", "rule"}),
         )
         if decision.verdict == Verdict.REFUSE:
             self.refuse(turn, action, decision.rule, decision.reason)

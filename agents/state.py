@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from agents.safety.log import Log
 from agents.safety.outside import Read
 from agents.safety.seen import Seen
 from agents.stream import Stream
@@ -134,6 +135,7 @@ class TeamState(BaseModel):
     reads: list[Read] = Field(default_factory=list, description="What tools of outside agents were called with, and what they gave.")
     seen: list[Seen] = Field(default_factory=list, description="What the house's own members read and did, for the gate.")
     given: list[str] | None = Field(None, description="Files that lay in the workspace when the run began.")
+    log: Log = Field(default_factory=Log, description="Where the chain of the gate's decisions ends.")
     memory: dict[str, Any] = Field(default_factory=dict, description="By member: JSON that outlives a block (browser address, inputs).")
 
     def fork(self) -> "TeamState":
@@ -141,7 +143,8 @@ class TeamState(BaseModel):
         block = self.block and self.block.model_copy(update={"steps": list(self.block.steps), "scratch": deepcopy(self.block.scratch)})
         fresh = {"mementos": list(self.mementos), "steers": list(self.steers), "refused": list(self.refused), "reads": list(self.reads)}
         stream = self.stream and self.stream.fork()
-        return self.model_copy(update={**fresh, "seen": list(self.seen), "block": block, "stream": stream, "memory": deepcopy(self.memory)})
+        fresh_gate = {"seen": list(self.seen), "log": self.log.model_copy()}
+        return self.model_copy(update={**fresh, **fresh_gate, "block": block, "stream": stream, "memory": deepcopy(self.memory)})
 
 
 class Decision(BaseModel):

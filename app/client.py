@@ -117,6 +117,10 @@ class KeepsakeClient:
     def run(self, run_id: str) -> Run:
         return self._get(Run, f"/v1/runs/{run_id}")
 
+    def decisions(self, run_id: str) -> dict[str, Any]:
+        """What the gate decided in a run, with all that it was told: an agents.safety.log.Record."""
+        return self._send("GET", f"/v1/runs/{run_id}/decisions").json()
+
     def cancel(self, run_id: str) -> Run:
         return self._post(Run, f"/v1/runs/{run_id}/cancel")
 

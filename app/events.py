@@ -32,7 +32,7 @@ class EventType(StrEnum):
     THOUGHT = "thought"  # {block | null, <app.memento.thought.Thought>}: what a role call thought in blocks; null: outside the trail
     MEMENTO = "memento"  # {block, text, block_tokens, memento_tokens, estimated, context_tokens, full_context_tokens}
     ACTION_PROPOSED = "action.proposed"  # {block, action}
-    GATE_DECIDED = "gate.decided"  # {block, action_id, verdict, reason, rule}
+    GATE_DECIDED = "gate.decided"  # {block, action_id, verdict, reason, rule, log: agents.safety.log.Entry}
     APPROVAL_REQUESTED = "approval.requested"  # {approval_id, kind, action?, plan?, reason}
     APPROVAL_DECIDED = "approval.decided"  # {approval_id, decision, explanation}
     ACTION_INTENT = "action.intent"  # {action_id, digest}: written before the effect is tried

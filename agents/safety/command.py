@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from agents.safety.conversation import case_of, judge
 from agents.safety.judge import Ruling
+from agents.safety.log import Record, explained
+from agents.safety.log import replay as replay_run
 from agents.safety.record import replay, shown
+from app.client import KeepsakeClient
+from app.config import get_settings
 from app.errors import InvalidInput
 
 app = typer.Typer()
@@ -42,16 +47,69 @@ def grants_command(
 
 
 @gate.command("replay")
-def replay_command(path: Annotated[Path, typer.Argument(help="A record that agents.safety.record.Recorder wrote.")]) -> None:
-    """Make every decision of a record again. Exit code 1 where one is another today, 2 where the record was changed."""
+def replay_command(
+    run: Annotated[
+        str, typer.Argument(help="A run's id, or a file: such a run's decisions as JSON, or lines of agents.safety.record.Recorder.")
+    ],
+) -> None:
+    """Make every decision of a run again. Exit code 1 where one is another today, 2 where the record was changed."""
+    kept = _kept(run)
+    if kept is not None and not _is_run(kept):
+        found = replay(kept.splitlines())
+        for number, then, now in found.differing:
+            typer.echo(f"line {number}: {then['verdict']} ({then['rule']}) then, {now['verdict']} ({now['rule']}) now")
+        typer.echo(json.dumps({"decisions": found.decisions, "matched": found.matched, "last": found.last}))
+        raise typer.Exit(1 if found.differing else 0)
+    record = _record(run, kept)
+    differing = replay_run(record, get_settings().own_ports)
+    for one in differing:
+        typer.echo(f"decision {one.number}: {one.then} then, {one.now} now")
+    matched = len(record.entries) - len(differing)
+    typer.echo(json.dumps({"decisions": len(record.entries), "matched": matched, "last": record.last}))
+    raise typer.Exit(1 if differing else 0)
+
+
+@gate.command("explain")
+def explain_command(
+    run: Annotated[str, typer.Argument(help="A run's id, or a file with its decisions.")],
+    step: Annotated[int | None, typer.Argument(min=0, help="Which decision, from 0; all in short where left out.")] = None,
+) -> None:
+    """Why the gate decided as it did: the action in full, the rule, the reason, and what was known by then."""
+    record = _record(run, _kept(run))
+    if step is None:
+        for number, entry in enumerate(record.entries):
+            typer.echo(f"{number}  {entry.verdict:7} {entry.rule:18} {entry.action.summary or entry.action.kind}")
+        return
+    if step >= len(record.entries):
+        raise InvalidInput(f"There is no decision {step}.", hint=f"The run has {len(record.entries)}, from 0.")
+    typer.echo("\n".join(explained(record, step)))
+
+
+def _kept(run: str) -> str | None:
+    """The text of a file, None for a run's id."""
+    if run.startswith("run_") and not Path(run).exists():
+        return None
     try:
-        found = replay(path.read_text(encoding="utf-8").splitlines())
+        return Path(run).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}.") from error
-    for number, then, now in found.differing:
-        typer.echo(f"line {number}: {then['verdict']} ({then['rule']}) then, {now['verdict']} ({now['rule']}) now")
-    typer.echo(json.dumps({"decisions": found.decisions, "matched": found.matched, "last": found.last}))
-    raise typer.Exit(1 if found.differing else 0)
+        raise typer.BadParameter(f"{run} is no run's id, and no file that can be read: {error}.") from error
+
+
+def _is_run(text: str) -> bool:
+    return text.lstrip().startswith("{") and '"entries"' in text
+
+
+def _record(run: str, kept: str | None) -> Record:
+    """Of the API's run, or of a file. Raises InvalidInput for a file that holds no decisions."""
+    try:
+        if kept is not None:
+            return Record.model_validate_json(kept)
+        with KeepsakeClient.from_settings(get_settings()) as client:
+            return Record.model_validate(client.decisions(run))
+    except ValidationError as error:
+        raise InvalidInput(
+            f"{run} holds no decisions: {error.errors()[0]['msg']}.", hint="GET /v1/runs/RUN/decisions gives them."
+        ) from error
 
 
 def _cases(path: str) -> list[dict[str, Any]]:

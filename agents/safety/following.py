@@ -9,7 +9,7 @@ from agents.safety.forms import Doing, doing_of, words_in
 from agents.safety.history import Source
 from agents.safety.lexicon import lexicon
 from agents.safety.reading import Reading
-from agents.safety.seen import Seen
+from agents.safety.seen import Seen, short
 from agents.safety.tools import Parameter, Role, Tool
 from agents.safety.values import Kind
 from agents.safety.words import Clause, Words
@@ -64,7 +64,7 @@ class Following:
             own = host(seen.where)
             self.pages.setdefault(own, set()).update(words_in(seen.text))
             self._titles.setdefault(own, []).append(set(words_in(str(seen.arguments.get("title", "")))))
-            self.links |= {seen.where, *seen.arguments.get("links", ())}
+            self.links |= {short(seen.where), *seen.arguments.get("links", ())}
 
     def _take_deed(self, deed: Seen) -> None:
         if deed.kind in SAVES:

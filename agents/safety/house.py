@@ -11,7 +11,7 @@ from agents.safety.following import SAVES, Following, fields_of, host, label_of,
 from agents.safety.forms import Doing, acts, doing_of
 from agents.safety.judge import Ruling
 from agents.safety.leak import leak
-from agents.safety.seen import Seen
+from agents.safety.seen import Seen, short
 from agents.safety.wish import Wish, filled
 from app.schemas import Action, Effect, Verdict
 
@@ -74,7 +74,7 @@ class House:
         """An address that the agent names: free where the task or a page led to it, else it tells what stands in it."""
         if doing := acts(url):
             return Ruling(Verdict.ASK, f"not-asked-{doing.effect}", "The address itself does something.")
-        if url in run.links or url.rstrip("/") in {site.rstrip("/") for site in run.sites.values()}:
+        if short(url) in run.links or url.rstrip("/") in {site.rstrip("/") for site in run.sites.values()}:
             return _READS
         parts = urlsplit(url)
         return leak(run, unquote_plus(f"{parts.path} {parts.query}"), host(url)) or _READS

@@ -1,5 +1,6 @@
 """What the house's own members read and did in a run, as the gate keeps it."""
 
+import hashlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -17,7 +18,14 @@ class Seen(BaseModel):
     where: str = Field("", description="Address of the page, path of the file, target of the deed.")
     text: str = ""
     kind: str = ""
-    arguments: dict[str, Any] = Field(default_factory=dict)
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Of a page `title` and `links` (see `short`); of a deed the action's."
+    )
+
+
+def short(url: str) -> str:
+    """An address as a page's links are kept: 48 bits of its hash."""
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def deed(action: Action) -> Seen | None:

@@ -13,7 +13,7 @@ from agents.member import Answer, Observation
 from agents.roles import Roles, WebChoice, WebView
 from agents.safety.grants import Reach
 from agents.safety.permit import Permit
-from agents.safety.seen import TEXT, Seen
+from agents.safety.seen import TEXT, Seen, short
 from agents.state import Block, TeamState, WorkStep
 from agents.web.actions import Deed, as_csv, as_write, sending, to_action
 from agents.web.browser import Browser
@@ -233,7 +233,7 @@ def _not_taken(deed: Deed, view: PageView | None, action: Action) -> bool:
 def _seen(view: PageView) -> Seen:
     """A page as the gate remembers it."""
     text = "\n".join([view.title, *view.text])[:TEXT]
-    links = [e.href for e in view.elements if e.kind == "link"]
+    links = sorted({short(e.href) for e in view.elements if e.kind == "link"})
     return Seen(what="page", where=view.url, text=text, arguments={"title": view.title, "links": links})
 
 

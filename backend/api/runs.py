@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from agents.safety.log import Record
 from app.schemas import MessageCreate, Page, Run, RunStatus
 from backend.api.parameters import Cursor, Limit, StoreDep
 from backend.problems import documented
@@ -19,6 +20,12 @@ async def list_runs(store: StoreDep, limit: Limit = 50, cursor: Cursor = None, s
 @router.get("/{run_id}", responses=documented(401, 404, 422, 503))
 async def get_run(store: StoreDep, run_id: str) -> Run:
     return await store.runs.get(run_id)
+
+
+@router.get("/{run_id}/decisions", responses=documented(401, 404, 422, 503))
+async def get_decisions(store: StoreDep, run_id: str) -> Record:
+    """What the gate decided, chained by hashes, with all that it was told: enough to make every decision again (`keepsake gate replay`)."""
+    return await store.runs.decisions(run_id)
 
 
 @router.post("/{run_id}/cancel", responses=_ACT)

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from agents.safety.log import Entry, Known, Record
+from agents.state import TeamState
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import Event, EventType, NewEvent
-from app.schemas import Approval, ApprovalDecision, ApprovalKind, ApprovalStatus, Page, Run, RunStatus
+from app.schemas import Approval, ApprovalDecision, ApprovalKind, ApprovalStatus, Page, Run, RunStatus, TaskCreate
 from backend.store.base import WITHOUT_STATE, Shelf, as_run, storable
 from backend.store.pages import page_of, window
 from backend.tables import ApprovalRow, EventRow, MessageRow, RunRow, TaskRow
@@ -45,6 +47,25 @@ class Runs(Shelf):
             if not rows and (not storable(run_id) or (await session.exec(select(RunRow.id).where(RunRow.id == run_id))).first() is None):
                 raise NotFound(f"There is no run `{run_id[:80]}`.", hint="GET /v1/runs lists the runs.")
         return [Event.model_validate(row, from_attributes=True) for row in rows]
+
+    async def decisions(self, run_id: str) -> Record:
+        """The gate's decisions of a run, and all that they were made on. Raises NotFound when there is no such run."""
+        kinds = (EventType.ACTION_PROPOSED.value, EventType.GATE_DECIDED.value)
+        async with self.database.read() as session:
+            run = await session.get(RunRow, run_id) if storable(run_id) else None
+            task = await session.get(TaskRow, run.task_id) if run else None
+            if run is None or task is None:
+                raise NotFound(f"There is no run `{run_id[:80]}`.", hint="GET /v1/runs lists the runs.")
+            query = select(EventRow).where(EventRow.run_id == run_id, col(EventRow.type).in_(kinds)).order_by(col(EventRow.seq))
+            rows = (await session.exec(query)).all()
+        state = TeamState.model_validate(run.state or {"task": task.spec["text"]})
+        spec = TaskCreate.model_validate(task.spec)
+        texts = [state.task, *state.steers]
+        known = Known(policy=spec.policy, sites=spec.sites, files=state.given or [], texts=texts, reads=state.reads, seen=state.seen)
+        actions = {row.payload["action"]["id"]: row.payload["action"] for row in rows if row.type == EventType.ACTION_PROPOSED}
+        decided = [row.payload for row in rows if row.type == EventType.GATE_DECIDED and "log" in row.payload]
+        entries = [Entry.model_validate({**own, **own["log"], "action": actions[own["action_id"]]}) for own in decided]
+        return Record(known=known, entries=entries, last=state.log.last)
 
     async def is_over(self, run_id: str, after: int) -> bool:
         """Whether the run has ended and `after` is its last event."""

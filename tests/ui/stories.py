@@ -263,7 +263,9 @@ def question() -> list[Step]:
 
 def unknown_outcome(tag: str = "u") -> list[Step]:
     found = {"kind": "button", "name": "Place order", "nth": 0, "form_method": "post", "form_action": f"{SHOP}/orders", "submits": True}
-    more = {"page_url": f"{SHOP}/cart", "locator": found, "label": "button Place order [12]"}
+    more = {"page_url": f"{SHOP}/cart", "locator": found, "label": "button Place order [12]", "presses": "Place order", "title": "Cart"}
+    more |= {"form": {"Coupon": "", "Note": "Ring twice", "Delivery": "Standard"}, "filled": ["Note"], "choices": ["Delivery"], "alike": 1}
+    more |= {"rows": ["Copper Kettle | 2 | 34.50 | 69.00"], "totals": ["69"]}
     order = action(9, "web", "web.click", f"POST {SHOP}/orders", "click Place order", Effect.WRITE, **more)
     head = [
         *queued("Order two Copper Kettles."),

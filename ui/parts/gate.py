@@ -16,6 +16,7 @@ _PLACES = {"web": "Where", "files": "File", "code": "Where", "tool": "Where"}
 _NAMES = {"code": "Program", "text": "With", "label": "Element", "page_url": "On page"}
 _PLAIN = {"label", "rows", "then"}  # arguments that read as a word, not as a block
 _INTERNAL = {"locator", "enter"}
+_FORM = {"form", "filled", "choices", "presses", "alike", "title", "near", "row", "rows", "totals", "text"}  # shown as what is sent
 _LONG = 4000  # characters of one argument that are shown
 
 
@@ -46,6 +47,8 @@ def canonical(action: Action, *, key: str) -> None:
         _row(_PLACES.get(action.kind.split(".")[0], "Where"), action.target, code=True)
         for name, value in telling(action).items():
             argument(name, value)
+        for name, text in sent(action).items():
+            _row(name, text)
         record = st.expander("Exactly as recorded", type="compact", key=f"record-{key}", on_change="rerun")
         if record.open:
             with record:
@@ -66,12 +69,25 @@ def deed(action: Action) -> str:
 
 def telling(action: Action) -> dict[str, Any]:
     """The arguments that tell a person something; how the browser finds an element again is left to the record."""
-    shown = {k: v for k, v in action.arguments.items() if k not in _INTERNAL}
+    hidden = _INTERNAL | _FORM if "presses" in action.arguments else _INTERNAL
+    shown = {k: v for k, v in action.arguments.items() if k not in hidden}
     if shown.get("page_url") == action.target:
         del shown["page_url"]
     if action.arguments.get("enter"):
         shown["then"] = "press Enter"
     return shown
+
+
+def sent(action: Action) -> dict[str, str]:
+    """What a form sends, field by field, with a mark where the page and not the team has put it in; what it is about, what an order holds."""
+    given = action.arguments
+    if "presses" not in given:
+        return {}
+    ours = set(given.get("filled", ()))
+    page = "  (as the page has it)"
+    fields = {name: f"{value}{'' if name in ours else page}" if value else "(empty)" for name, value in given.get("form", {}).items()}
+    beside = {"Row": given.get("row", ""), "Order": "\n".join(given.get("rows", ())), "Total": " ".join(given.get("totals", ()))}
+    return {"Page": given.get("title", ""), **fields} | {name: text for name, text in beside.items() if text}
 
 
 def _row(name: str, text: str, code: bool = False) -> None:

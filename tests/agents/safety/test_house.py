@@ -7,7 +7,7 @@ from agents.safety.forms import acts
 from agents.safety.gate import Gate
 from agents.safety.grants import Grants
 from agents.safety.house import House
-from agents.safety.seen import TEXT, Seen, deed
+from agents.safety.seen import TEXT, Seen, deed, short
 from agents.web.actions import as_write, to_action
 from agents.web.screen.static import read_html
 from app.schemas import Action, Effect, Policy, Site, Verdict
@@ -49,7 +49,7 @@ def file(path: str, text: str) -> Seen:
 
 
 def page(url: str, text: str, *links: str) -> Seen:
-    return Seen(what="page", where=url, text=text, arguments={"title": text.splitlines()[0], "links": list(links)})
+    return Seen(what="page", where=url, text=text, arguments={"title": text.splitlines()[0], "links": [short(link) for link in links]})
 
 
 def cart(*names: str, total: str = "60.00") -> str:

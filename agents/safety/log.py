@@ -1,0 +1,145 @@
+"""A run's decisions as they were made: each with what the gate knew then, chained by hashes, enough to make every one of them again.
+
+What was said, read and done stands in the run's state, and only grows; an entry says how much of it there was. The chain covers it: a text, a
+page or a decision that was changed, left out, put in or moved breaks it. A cut-off end does not; the state keeps the last hash.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from agents.safety.gate import Gate, GateDecision
+from agents.safety.grants import Grants, Reach
+from agents.safety.outside import Read
+from agents.safety.seen import Seen
+from app.errors import InvalidInput
+from app.schemas import Action, Policy, Site, Verdict
+
+FIRST = "0" * 64
+
+
+class Entry(BaseModel):
+    """One decision. `texts`, `reads`, `seen`: how many of each were known; `opened`: origins that a person had approved."""
+
+    action: Action
+    verdict: Verdict
+    rule: str
+    reason: str
+    texts: int
+    reads: int
+    seen: int
+    opened: list[tuple[str, int]] = Field(default_factory=list)
+    before: str
+    hash: str
+
+
+class Known(BaseModel):
+    """What a run's gate was told over its course."""
+
+    policy: Policy
+    sites: list[Site] = Field(default_factory=list)
+    files: list[str] = Field(default_factory=list)
+    texts: list[str]
+    reads: list[Read] = Field(default_factory=list)
+    seen: list[Seen] = Field(default_factory=list)
+
+
+class Record(BaseModel):
+    """A run's decisions, with all that they were made on. `last`: the hash that the run's state keeps."""
+
+    known: Known
+    entries: list[Entry]
+    last: str
+
+
+class Log(BaseModel):
+    """Where a run's chain ends, and how much of what was known it covers. Part of the run's state."""
+
+    last: str = FIRST
+    texts: int = 0
+    reads: int = 0
+    seen: int = 0
+
+    def add(
+        self, texts: Sequence[str], reads: Sequence[Read], seen: Sequence[Seen], reach: Reach, action: Action, decision: GateDecision
+    ) -> Entry:
+        """Write a decision down; what has become known since the last one goes into its hash."""
+        known = {"texts": list(texts[self.texts :]), "reads": _plain(reads[self.reads :]), "seen": _plain(seen[self.seen :])}
+        opened = sorted(reach.approved)
+        entry = Entry(
+            action=action,
+            verdict=decision.verdict,
+            rule=decision.rule,
+            reason=decision.reason,
+            texts=len(texts),
+            reads=len(reads),
+            seen=len(seen),
+            opened=opened,
+            before=self.last,
+            hash="",
+        )
+        entry.hash = _hash(entry, known)
+        self.last, self.texts, self.reads, self.seen = entry.hash, entry.texts, entry.reads, entry.seen
+        return entry
+
+
+class Difference(BaseModel):
+    """A decision that is another today."""
+
+    number: int
+    then: str
+    now: str
+
+
+def replay(record: Record, own_ports: set[int]) -> list[Difference]:
+    """Every decision again; those that differ. Raises InvalidInput where the chain is broken."""
+    known, log = record.known, Log()
+    gate = Gate(known.policy, Grants.of_task(known.sites, own_ports))
+    found = []
+    for number, entry in enumerate(record.entries):
+        texts, reads, seen = known.texts[: entry.texts], known.reads[: entry.reads], known.seen[: entry.seen]
+        gate.allows_request.approved = set(entry.opened)
+        made = GateDecision(entry.verdict, entry.rule, entry.reason)
+        if log.add(texts, reads, seen, gate.allows_request, entry.action, made).hash != entry.hash:
+            raise _broken(number)
+        gate.follow(texts, reads, seen, known.files)
+        again = gate.judge(entry.action)
+        if (again.verdict, again.rule, again.reason) != (entry.verdict, entry.rule, entry.reason):
+            found.append(Difference(number=number, then=f"{entry.verdict} ({entry.rule})", now=f"{again.verdict} ({again.rule})"))
+    if log.last != record.last:
+        raise _broken(len(record.entries))
+    return found
+
+
+def explained(record: Record, number: int) -> list[str]:
+    """One decision in lines for a person."""
+    entry = record.entries[number]
+    action, known = entry.action, record.known
+    lines = [
+        f"{entry.verdict}: {entry.reason}",
+        f"rule     {entry.rule} (policy {known.policy})",
+        f"action   {action.kind}, {action.effect}",
+    ]
+    lines += [f"target   {action.target}", f"digest   {action.digest}"]
+    lines += [f"         {name}: {value}" for name, value in action.arguments.items() if name not in ("locator", "code")]
+    lines += [f"said     {text}" for text in known.texts[: entry.texts]]
+    lines += [f"known    {seen.what} {seen.where}" for seen in known.seen[: entry.seen]]
+    lines += [f"known    {read.tool} {read.arguments}" for read in known.reads[: entry.reads]]
+    return [*lines, f"chain    {entry.before[:12]} -> {entry.hash[:12]}"]
+
+
+def _broken(number: int) -> InvalidInput:
+    message = f"The chain breaks at decision {number}: it, or what it was made on, was changed."
+    return InvalidInput(message, hint="Fetch the record again; if it breaks again, the run's state or events were tampered with.")
+
+
+def _plain(items: Sequence[BaseModel]) -> list[Any]:
+    return [item.model_dump(mode="json") for item in items]
+
+
+def _hash(entry: Entry, known: dict[str, Any]) -> str:
+    body = json.dumps([entry.model_dump(mode="json", exclude={"hash"}), known], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
