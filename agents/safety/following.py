@@ -12,7 +12,7 @@ from agents.safety.reading import Reading
 from agents.safety.seen import Seen, short
 from agents.safety.tools import Parameter, Role, Tool
 from agents.safety.values import Kind
-from agents.safety.words import Clause, Words
+from agents.safety.words import Clause, Words, joined
 from app.schemas import Effect
 
 _POINTING = ("the", "my", "our", "this", "that", "attached", "enclosed")
@@ -41,13 +41,13 @@ class Following:
 
     def __post_init__(self) -> None:
         self.said = [Words.of([text]) for text in self.texts]
-        self.reading = Reading(Words.of(self.texts))
+        self.reading = Reading(joined(self.said))
 
     def hear(self, texts: Sequence[str]) -> None:
         """The person has said more: these are all their texts now."""
         self.said += [Words.of([text]) for text in texts[len(self.texts) :]]
         self.texts = texts
-        self.reading = self.reading.again(Words.of(texts))
+        self.reading = self.reading.again(joined(self.said))
         for source in self.reading.history.sources:
             if source.tool == "file":
                 self._name(source, str(source.arguments["name"]))
@@ -89,9 +89,9 @@ class Following:
     def _attached(self, clause: Clause, path: str) -> bool:
         if path not in self.files:
             return False
-        stem = " ".join(words_in(path.rpartition("/")[2].partition(".")[0]))
-        called = any(clause.said.holds(f"{article} {stem}") for article in _POINTING) if stem else False
-        return called or (len(self.files) == 1 and bool(clause.words & lexicon().attachments))
+        called = {" ".join(words_in(path.rpartition("/")[2].partition(".")[0]))}
+        called |= lexicon().attachments if len(self.files) == 1 else set()
+        return any(name and clause.said.holds(f"{pointing} {name}") for name in called for pointing in _POINTING)
 
     def common(self, own: str) -> set[str]:
         """The words that name a site and no thing of it: its host, the name that the task gives it, and what all its titles have."""

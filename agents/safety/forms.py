@@ -85,9 +85,20 @@ def acts(address: str) -> Doing | None:
 
 
 def particular(text: str, common: Iterable[str] = ()) -> list[str]:
-    """The words of a title, row or label that name one thing among others: what is left without verbs, numbers and what all pages say."""
-    left = {*lexicon().generic, *common, *lexicon().carts}
-    return [word for word in words_in(text) if word not in left and stem(word) not in verbs() and not word.isdigit() and len(word) > 1]
+    """The words of a title, or of the first cell of a row that has any, which name one thing among others: without numbers, and without what
+    all pages say."""
+    left = {*lexicon().generic, *lexicon().carts, *common}
+    for cell in text.split(" | "):
+        if found := [word for word in words_in(cell) if word not in left and not word.isdigit() and len(word) > 1]:
+            return found
+    return []
+
+
+def behind_verb(label: str) -> str:
+    """What a label names besides its verb: of `Remove Copper Kettle`, `copper kettle`."""
+    words = words_in(label)
+    at = next((at for at, word in enumerate(words) if stem(word) in verbs()), -1)
+    return " ".join(words[at + 1 :])
 
 
 def numbers_of(text: str) -> list[str]:

@@ -69,9 +69,10 @@ class Lexicon(BaseModel):
     generic: Words
     addressees: Words
     needs: Words
-    getting: Words
     delegating: Words
+    fetching: tuple[str, ...]
     limits: Words
+    limited: tuple[str, ...]
     acting: Words
     doing: Words
     totals: Words

@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.safety.basis import Tracer
 from agents.safety.following import Following, fields_of, host, label_of, once, takes_out
-from agents.safety.forms import Doing, addressed, numbers_of, particular, words_in
+from agents.safety.forms import Doing, addressed, behind_verb, numbers_of, particular, words_in
 from agents.safety.history import Source
 from agents.safety.judge import Ruling
 from agents.safety.leak import disguised
@@ -78,12 +78,37 @@ class Wish:
             return self.effect != Effect.CREDENTIAL or bool(secrets)
         if self.effect not in (Effect.WRITE, Effect.PAY):
             return False
-        named = self.run.reading.named.items()
-        if known.delegating & clause.words and any(clause in own for source, own in named if source.tool == "file"):
+        if self._delegates(clause):
             return True
         if self.effect == Effect.PAY or doing.buying:
-            return bool(known.getting & clause.words and known.limits & clause.words)
-        return self._is_new_entry(clause)
+            return self._is_bought_within(clause)
+        return self._is_new_entry(clause) or self._is_carried(clause)
+
+    def _delegates(self, clause: Clause) -> bool:
+        """Whether a clause leaves to a file what is to be done: `handle request.txt`, `shop for what list.txt says`."""
+        known, text = lexicon(), clause.said.text.casefold()
+        if not known.delegating & clause.words and not any(phrase in text for phrase in known.fetching):
+            return False
+        return any(clause in own for source, own in self.run.reading.named.items() if source.tool == "file")
+
+    def _is_carried(self, clause: Clause) -> bool:
+        """What stands in a file that a message names goes into a form for something new on the site that it names, or the task's only one."""
+        said = next((words for words in self.run.said if clause in words.clauses), None)
+        if said is None or self.doing.families or not self.filled or any(map(self._fills_file, said.clauses)):
+            return False
+        files = [s for s, own in self.run.reading.named.items() if s.tool == "file" and any(c in own for c in said.clauses)]
+        named = len(self.run.sites) == 1 or any(said.said.holds(name) for name in self.run.named(self.host))
+        typed = [value for name, value in self.filled.items() if name not in self.given.get("choices", ())]
+        return bool(files and typed and named) and all(any(source.said.says(value) for source in files) for value in typed)
+
+    def _is_bought_within(self, clause: Clause) -> bool:
+        """A purchase without a verb: a clause that names the thing, in a message that says how much it may cost and asks for no file."""
+        said = next((words for words in self.run.said if clause in words.clauses), None)
+        if said is None or not says_limit(said.said.text) or any(map(self._fills_file, said.clauses)):
+            return False
+        text = clause.said.text.strip()
+        things = [name for name in map(self._names, (subject for subject, _ in self._subjects())) if name]
+        return not text.endswith("?") and bool(things) and all(says_name(names, text) for names in things)
 
     def _is_new_entry(self, clause: Clause) -> bool:
         """A form for something new, whose button says nothing more: `the tracker needs a ticket` asks for it as well as `file a ticket`."""
@@ -117,7 +142,7 @@ class Wish:
     def _subjects(self) -> Iterator[tuple[str, str]]:
         """What the words must speak of: the row or page that the form belongs to, and of an order all that is in it."""
         given = self.given
-        own = " ".join(particular(self.label))
+        own = " ".join(self._names(behind_verb(self.label)))
         if self.effect == Effect.PAY and not self.doing.buying:
             yield from ((row, "part of the order") for row in given.get("rows", ()))
         elif takes_out(self.doing):
@@ -135,9 +160,12 @@ class Wish:
         nameless = self.effect == Effect.SEND and not addressed(self.given.get("form", {}))
         return self.effect == Effect.DELETE or self.doing.buying or not self.filled or nameless
 
+    def _names(self, subject: str) -> list[str]:
+        return particular(subject, self.run.common(self.host))
+
     def _speaks_of(self, subject: str, clause: Clause, sources: Sequence[Source]) -> bool:
         """Whether the words or a file that they name say what a title or row calls its thing; it may also call none."""
-        names = particular(subject, self.run.common(self.host))
+        names = self._names(subject)
         texts = ["\n".join(self.run.texts), *(source.text for source in sources)]
         numbers = [] if names or self.given.get("rows") else numbers_of(subject)
         if numbers and not any(set(numbers) & set(words_in(text)) for text in texts):
@@ -150,7 +178,7 @@ class Wish:
     def _over_limit(self, sources: Sequence[Source]) -> Ruling | None:
         """The words, or files that they name, may say the most that may be spent; numbers that stand in the order itself are no limit."""
         texts = ["\n".join(self.run.texts), *(source.text for source in sources)]
-        if not any(lexicon().limits & set(words_in(text)) for text in texts):
+        if not any(map(says_limit, texts)):
             return None
         held = {value.text for row in self.given.get("rows", ()) for value in values(row)}
         limit = _largest(v.text for text in texts for v in values(text) if v.kind == Kind.NUMBER and v.text not in held)
@@ -175,6 +203,12 @@ def _tool(given: Mapping[str, Any], doing: Doing, effect: Effect) -> Tool:
     chosen = {name for name in given.get("choices", ()) if not set(words_in(name)) & (known.who | known.amounts)}
     parameters = {name: Parameter(name, Role.SETTING, own.kind) if name in chosen else own for name, own in made.parameters.items()}
     return Tool("form", effect, doing.families, parameters)
+
+
+def says_limit(text: str) -> bool:
+    """Whether a text says how much may be spent at most."""
+    known = lexicon()
+    return bool(known.limits & set(words_in(text))) or any(phrase in text.casefold() for phrase in known.limited)
 
 
 def says_name(names: Sequence[str], text: str) -> bool:

@@ -74,6 +74,12 @@ class Words:
         return cls(tuple(texts), Said(whole), tuple(_clause(part) for part in _CLAUSE.split(bare) if part and part.strip()))
 
 
+def joined(messages: Sequence[Words]) -> Words:
+    """Several messages as one: their clauses are the same objects."""
+    texts = tuple(text for words in messages for text in words.texts)
+    return Words(texts, Said("\n".join(words.said.text for words in messages)), tuple(c for words in messages for c in words.clauses))
+
+
 def amounts(said: Said) -> list[str]:
     """Numbers that may be amounts: not those that only number something, as in `invoice 7781`, nor years."""
     found = []
