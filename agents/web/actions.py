@@ -113,7 +113,7 @@ def sending(view: PageView, element: Element, effect: Effect, text: str | None =
         form[name] = text if part is element and text is not None else part.value
         if part.kind != "box":
             choices.append(name)
-    pressed = element if element.kind == "button" else next((e for e in view.elements if e.form == element.form and e.submits), None)
+    pressed = _pressed(element, [e for e in view.elements if e.form == element.form])
     alike = [e for e in view.elements if (e.kind, e.name) == (element.kind, element.name)]
     beside = "row" if element.in_row else "near"
     facts = {"form": form, "choices": choices, "presses": pressed.name if pressed else "", "alike": len(alike)}
@@ -207,9 +207,16 @@ def _send(element: Element, view: PageView, sends: bool) -> tuple[Effect, str]:
     if element.form_method == "get":
         return Effect.READ, target
     form = [e for e in view.elements if e.form == element.form]
-    pressed = element if element.kind == "button" else next((e for e in form if e.submits), element)
+    pressed = _pressed(element, form) or element
     fields = {e.name: e.value for e in form if e.kind not in ("link", "button")}
     return max(Effect.WRITE, doing_of(pressed.name, target, fields).effect, key=SEVERITY.__getitem__), target
+
+
+def _pressed(element: Element, form: list[Element]) -> Element | None:
+    """The button that Enter in a box presses; anything else sends the form by itself."""
+    if element.kind != "box":
+        return element
+    return next((e for e in form if e.submits and e.kind == "button"), None)
 
 
 def _option(text: str, element: Element) -> str:
