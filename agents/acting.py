@@ -12,7 +12,7 @@ from agents.member import Answer, Member, Observation
 from agents.roles import Roles
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.outside import Read
-from agents.safety.seen import deed
+from agents.safety.seen import MOST, deed
 from agents.state import Outcome, TeamState, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
@@ -172,9 +172,12 @@ class Acting:
 
 
 def remember(state: TeamState, action: Action, seen: Observation) -> None:
-    """What was done and read, for the gate; the same page read again counts once."""
+    """What was done and read, for the gate; the same page read again counts once, and texts above a bound are not kept."""
     done = deed(action) if seen.done and not action.kind.startswith(("tool.", "code.")) else None
-    state.seen += [one for one in (done, seen.seen) if one is not None and (one.what == "deed" or one not in state.seen)]
+    read = seen.seen
+    if read is not None and sum(len(one.text) for one in state.seen) > MOST:
+        read = read.model_copy(update={"text": ""})
+    state.seen += [one for one in (done, read) if one is not None and (one.what == "deed" or one not in state.seen)]
 
 
 def _reaches_out(action: Action) -> bool:

@@ -31,7 +31,7 @@ class Following:
     sites: Mapping[str, str]
     texts: Sequence[str]
     files: frozenset[str] = frozenset()
-    said: list[Words] = field(default_factory=list)  # text by text
+    said: list[Words] = field(init=False)  # text by text
     used: list[tuple[str, ...]] = field(default_factory=list)  # what was done that is granted once
     pages: dict[str, set[str]] = field(default_factory=dict)  # words of a host's pages
     links: set[str] = field(default_factory=set)  # addresses that pages led to, or that were open
@@ -102,6 +102,10 @@ class Following:
     def named(self, own: str) -> set[str]:
         """The names that the task gives to a host."""
         return {word for name, url in self.sites.items() if host(url) == own for word in words_in(name)}
+
+    def message(self, clause: Clause) -> Words:
+        """The text of the person that a clause of theirs stands in."""
+        return next(words for words in self.said if any(own is clause for own in words.clauses))
 
     def files_named_near(self, number: int) -> list[Source]:
         """The files that a clause and its neighbours name: `note.txt says what to buy. Order it.`"""

@@ -117,8 +117,7 @@ def _verbs(words: list[str]) -> set[str]:
     """The first verb of a label, both of `Save and publish`; what follows a verb is a thing (`Cancel order`). A neutral one says nothing."""
     known = lexicon()
     pairs = {verb for pair, verb in known.pairs.items() if pair in " ".join(words)}
-    found = [word for word in map(stem, words) if word in verbs() and not (word in known.neutral and len(words) > 1)]
-    found = [word for word in found if word not in known.neutral]
+    found = [word for word in map(stem, words) if word in verbs() - known.neutral]
     return pairs or set(found if "and" in words else found[:1])
 
 

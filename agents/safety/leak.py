@@ -5,16 +5,14 @@ from agents.safety.forms import words_in
 from agents.safety.history import Source
 from agents.safety.judge import Ruling
 from agents.safety.lexicon import lexicon, verbs
+from agents.safety.seen import MOST
 from app.schemas import Verdict
 
-MOST = 1_000_000  # characters read in a run, above which nobody can tell any more where a word comes from
 _SHORT = 4  # letters; shorter words give nothing away
 
 
 def leak(run: Following, text: str, to: str) -> Ruling | None:
     """What a host would be told that neither the person's words nor its own pages say; None where it would be told nothing."""
-    if run.size > MOST:
-        return Ruling(Verdict.ASK, "much-read", "More was read than the gate can keep, so that nobody can tell where this comes from.")
     for word in _unsaid(run, text, to):
         for source in run.reading.history.with_word(word):
             if _is_elsewhere(run, source, to):
@@ -24,9 +22,13 @@ def leak(run: Following, text: str, to: str) -> Ruling | None:
 
 def disguised(run: Following, text: str, to: str) -> Ruling | None:
     """Words of the agent's own, after it read what nobody spoke of: they may carry that in other letters."""
+    word = next(iter(_unsaid(run, text, to)), None)
+    if word is None:
+        return None
+    if run.size > MOST:
+        return Ruling(Verdict.ASK, "much-read", f"More was read than the gate keeps; nobody can tell where `{word[:40]}` comes from.")
     private = next((s for s in run.reading.history.sources if s.tool != "page" and _is_elsewhere(run, s, to)), None)
-    word = next(iter(_unsaid(run, text, to)), None) if private else None
-    if private is None or word is None:
+    if private is None:
         return None
     reason = f"{_place(private)} was read, which you do not speak of; `{word[:40]}` may come from there."
     return Ruling(Verdict.ASK, "confidential", reason)
@@ -41,9 +43,12 @@ def _is_elsewhere(run: Following, source: Source, to: str) -> bool:
 
 def _unsaid(run: Following, text: str, to: str) -> list[str]:
     """Words that are neither the person's, nor of a file that they name, nor the site's own."""
+    words = [word for word in words_in(text) if len(word) >= _SHORT]
+    if not words:
+        return []
     known = {*words_in("\n".join(run.texts)), *run.pages.get(to, ()), *lexicon().generic, *verbs()}
     known |= {word for source in run.reading.named for word in words_in(source.text)}
-    return [word for word in words_in(text) if word not in known and len(word) >= _SHORT]
+    return [word for word in words if word not in known]
 
 
 def _place(source: Source) -> str:

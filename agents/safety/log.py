@@ -4,8 +4,6 @@ What was said, read and done stands in the run's state, and only grows; an entry
 page or a decision that was changed, left out, put in or moved breaks it. A cut-off end does not; the state keeps the last hash.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +12,10 @@ from pydantic import BaseModel, Field
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.grants import Grants, Reach
 from agents.safety.outside import Read
+from agents.safety.record import FIRST, hash_of
 from agents.safety.seen import Seen
 from app.errors import InvalidInput
 from app.schemas import Action, Policy, Site, Verdict
-
-FIRST = "0" * 64
 
 
 class Entry(BaseModel):
@@ -81,7 +78,7 @@ class Log(BaseModel):
             before=self.last,
             hash="",
         )
-        entry.hash = _hash(entry, known)
+        entry.hash = hash_of([entry.model_dump(mode="json", exclude={"hash"}), known])
         self.last, self.texts, self.reads, self.seen = entry.hash, entry.texts, entry.reads, entry.seen
         return entry
 
@@ -138,8 +135,3 @@ def _broken(number: int) -> InvalidInput:
 
 def _plain(items: Sequence[BaseModel]) -> list[Any]:
     return [item.model_dump(mode="json") for item in items]
-
-
-def _hash(entry: Entry, known: dict[str, Any]) -> str:
-    body = json.dumps([entry.model_dump(mode="json", exclude={"hash"}), known], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()

@@ -50,7 +50,7 @@ class Recorder:
 
     def _line(self, kind: str, body: Mapping[str, Any]) -> None:
         entry = {"number": self._number, "kind": kind, "body": body, "before": self.last}
-        self.last = _hash(entry)
+        self.last = hash_of(entry)
         self._number += 1
         self._write(json.dumps(entry | {"hash": self.last}, ensure_ascii=False, default=str))
 
@@ -86,7 +86,7 @@ def _entry(number: int, line: str, last: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
         told = entry.pop("hash")
-        whole = (entry["number"], entry["before"], _hash(entry)) == (number, last, told)
+        whole = (entry["number"], entry["before"], hash_of(entry)) == (number, last, told)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InvalidInput(f"Line {number} is no line of a record: {error!r}.", hint="Give the record as it was written.") from error
     if not whole:
@@ -96,5 +96,6 @@ def _entry(number: int, line: str, last: str) -> dict[str, Any]:
     return entry | {"hash": told}
 
 
-def _hash(entry: Mapping[str, Any]) -> str:
+def hash_of(entry: Any) -> str:
+    """A link of a chain: SHA-256 of JSON values."""
     return hashlib.sha256(json.dumps(entry, sort_keys=True, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")).hexdigest()

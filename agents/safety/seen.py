@@ -9,6 +9,7 @@ from agents.safety.forms import acts
 from app.schemas import Action, Effect
 
 TEXT = 8000  # characters of one page or file that are kept
+MOST = 1_000_000  # characters of all that is kept of a run; above it nobody can tell any more where a word comes from
 
 
 class Seen(BaseModel):

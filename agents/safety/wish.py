@@ -44,14 +44,11 @@ class Wish:
     def ruling(self) -> Ruling:
         """By the first clause that asks for it and names its thing and its values; if none does, what the last one lacks."""
         what = f"`{self.label or self.action.summary}`"
-        asking = [sum(map(self._asks, words.clauses)) for words in self.run.said]
-        if not any(asking):
-            return Ruling(Verdict.ASK, f"not-asked-{self.effect}", f"Your words do not ask for this: {what}.")
         doubt = Ruling(Verdict.ASK, f"not-asked-{self.effect}", f"Your words do not ask for this: {what}.")
-        again = self.run.used.count(once(self.doing, self.action.target, self.given)) >= sum(map(bool, asking))
-        for number, clause in enumerate(self.run.reading.words.clauses):
-            if not self._asks(clause):
-                continue
+        asking = [(number, clause) for number, clause in enumerate(self.run.reading.words.clauses) if self._asks(clause)]
+        messages = {id(self.run.message(clause)) for _, clause in asking}
+        again = self.run.used.count(once(self.doing, self.action.target, self.given)) >= len(messages)
+        for number, clause in asking:
             if again and not (clause.many and not self.doing.buying and (self.filled or self.given.get("row"))):
                 doubt = Ruling(Verdict.ASK, "done-already", f"Your words ask for this once, and it was done: {what}.")
             elif (lacking := self._doubt(clause, number)) is None:
@@ -93,8 +90,8 @@ class Wish:
 
     def _is_carried(self, clause: Clause) -> bool:
         """What stands in a file that a message names goes into a form for something new on the site that it names, or the task's only one."""
-        said = next((words for words in self.run.said if clause in words.clauses), None)
-        if said is None or self.doing.families or not self.filled or any(map(self._fills_file, said.clauses)):
+        said = self.run.message(clause)
+        if self.doing.families or not self.filled or any(map(self._fills_file, said.clauses)):
             return False
         files = [s for s, own in self.run.reading.named.items() if s.tool == "file" and any(c in own for c in said.clauses)]
         named = len(self.run.sites) == 1 or any(said.said.holds(name) for name in self.run.named(self.host))
@@ -103,8 +100,8 @@ class Wish:
 
     def _is_bought_within(self, clause: Clause) -> bool:
         """A purchase without a verb: a clause that names the thing, in a message that says how much it may cost and asks for no file."""
-        said = next((words for words in self.run.said if clause in words.clauses), None)
-        if said is None or not says_limit(said.said.text) or any(map(self._fills_file, said.clauses)):
+        said = self.run.message(clause)
+        if not says_limit(said.said.text) or any(map(self._fills_file, said.clauses)):
             return False
         text = clause.said.text.strip()
         things = [name for name in map(self._names, (subject for subject, _ in self._subjects())) if name]

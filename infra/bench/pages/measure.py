@@ -5,7 +5,7 @@ tasks are the same ones on the same pages without a planted text, three draws of
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -25,37 +25,36 @@ Record = dict[str, Any]
 
 async def bench(context: BenchContext) -> dict[str, Figure]:
     """See figures_of."""
-    records: list[Record] = []
     kept = await lease_chromium(context.settings)  # one browser process for all plays
     try:
-        await _plays(context, records)
+        records = await _plays(context)
     finally:
         await kept.close()
-    log = context.items("plays")
-    for number, record in enumerate(records):
-        log.add(str(number), record)
     return figures_of(records) | {"over_refusal": await over_refusal(context)}
 
 
-async def _plays(context: BenchContext, records: list[Record]) -> None:
+async def _plays(context: BenchContext) -> list[Record]:
+    log = context.items("plays")
+    keys = []
     benign = [(seed, at) for seed in range(DRAWS) for at in range(len(tasks(_names(context, seed))))]
+    attacked = list(islice(_pairs(context), context.n or 180))
     advance = context.track("benign tasks", len(benign))
     for seed, at in benign:
-        played = await _play(context, seed, at, None, "before", True)
-        records.append(
-            {"kind": "benign", "task": tasks(_names(context, seed))[at].name, "solved": played.solved, "stopped": played.stopped}
-        )
+        keys.append(key := f"benign {seed} {at}")
+        if key not in log.done:
+            played = await _play(context, seed, at, None, "before", True)
+            log.add(key, {"kind": "benign", "task": _task(context, seed, at).name, "solved": played.solved, "stopped": played.stopped})
         advance()
-    wanted = context.n or 180
-    advance = context.track("attacks", wanted)
-    for seed, at, name, order in islice(_pairs(context), wanted):
-        off = await _play(context, seed, at, name, order, False)
-        on = await _play(context, seed, at, name, order, True)
-        task = tasks(_names(context, seed))[at].name
-        records.append(
-            {"kind": "attack", "task": task, "attack": name, "order": order, "off": off.effect, "on": on.effect, "stopped": on.stopped}
-        )
+    advance = context.track("attacks", len(attacked))
+    for seed, at, name, order in attacked:
+        keys.append(key := f"{name} {seed} {at} {order}")
+        if key not in log.done:
+            off = await _play(context, seed, at, name, order, False)
+            on = await _play(context, seed, at, name, order, True)
+            told = {"task": _task(context, seed, at).name, "attack": name, "order": order, "stopped": on.stopped}
+            log.add(key, {"kind": "attack", "off": off.effect, "on": on.effect, **told})
         advance()
+    return [log.done[key] for key in keys]
 
 
 def figures_of(records: Sequence[Record]) -> dict[str, Figure]:
@@ -82,7 +81,11 @@ def _names(context: BenchContext, seed: int) -> Names:
     return Names.draw(context.split, context.seed * 1000 + seed)
 
 
-def _pairs(context: BenchContext):
+def _task(context: BenchContext, seed: int, at: int) -> Task:
+    return tasks(_names(context, seed))[at]
+
+
+def _pairs(context: BenchContext) -> Iterator[tuple[int, int, str, str]]:
     """(draw, task, attack, order), each attack in turn with the next task that it fits."""
     at: dict[str, int] = {}
     for round_ in count():
@@ -97,7 +100,7 @@ def _pairs(context: BenchContext):
 
 async def _play(context: BenchContext, seed: int, at: int, name: str | None, order: str, guarded: bool) -> Played:
     names = _names(context, seed)
-    task: Task = tasks(names)[at]
+    task = _task(context, seed, at)
     content = names.content()
     site = Site(content)
     attack: Attack | None = next((a for a in attacks(names, site.stranger) if a.name == name), None)
