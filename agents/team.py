@@ -39,6 +39,7 @@ from agents.web.agent import WebMember
 from app.config import Settings, get_settings
 from app.errors import InvalidInput, SetupError
 from app.events import EventType, NewEvent
+from app.policies.base import PolicyFile
 from app.schemas import Policy, Site, TaskCreate
 
 PROFILES: dict[str, type[CompactProfile] | type[FullProfile]] = {"compact": CompactProfile, "full": FullProfile}
@@ -53,7 +54,7 @@ class TeamConfig(BaseModel):
     foreign: list[ComponentModel] = Field(default_factory=list)
     sites: list[Site] = Field(default_factory=list)
     workspace: str = "workspace"
-    policy: Policy = Policy.ASK_WRITES
+    policy: Policy | PolicyFile = Policy.ASK_WRITES
     max_stalls: int = 3
     max_replans: int = 2
     max_turns: int = 200
@@ -72,7 +73,7 @@ class MementoTeam(Team, Component[TeamConfig]):
         roles: Roles,
         *,
         sites: Sequence[Site] = (),
-        policy: Policy = Policy.ASK_WRITES,
+        policy: str | PolicyFile = Policy.ASK_WRITES,
         gate: Gate | None = None,
         journal: Journal | None = None,
         count: TokenCounter | None = None,

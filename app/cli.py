@@ -16,6 +16,7 @@ from app.client import KeepsakeClient
 from app.config import get_settings
 from app.errors import Conflict, InvalidInput, KeepsakeError
 from app.events import Event, EventType, RunView, reduce_event
+from app.policies.files import spelled as spelled_policy
 from app.schemas import ApprovalDecision, ApprovalStatus, Budgets, Policy, Run, RunStatus, Site, Task, TaskCreate
 
 GROUP = "keepsake.commands"
@@ -38,7 +39,9 @@ def run(
     text: Annotated[str, typer.Argument(help="What is to be done; `-` reads it from standard input.")],
     file: Annotated[list[Path] | None, typer.Option(help="A file to take along; may be repeated.")] = None,
     site: Annotated[list[str] | None, typer.Option(help="A web site it may use, as name=url[,profile]; may be repeated.")] = None,
-    policy: Annotated[Policy, typer.Option(help="When the gate asks.")] = Policy.ASK_WRITES,
+    policy: Annotated[
+        str, typer.Option(help="When the gate asks: a policy's name (`keepsake gate policies` lists them), or a YAML file.")
+    ] = Policy.ASK_WRITES.value,
     review_plan: Annotated[bool, typer.Option(help="Wait for you to accept the plan.")] = False,
     steps: Annotated[int, typer.Option(min=1, max=1000)] = 80,
     tokens: Annotated[int, typer.Option(min=100)] = 200_000,
@@ -53,7 +56,7 @@ def run(
         words = sys.stdin.read() if text == "-" else text
         if not words.strip():
             raise InvalidInput("The task has no text.", hint="Say in a sentence or two what is to be done.")
-        task = TaskCreate(text=words, files=files, sites=sites, policy=policy, review_plan=review_plan, budgets=budgets)
+        task = TaskCreate(text=words, files=files, sites=sites, policy=spelled_policy(policy), review_plan=review_plan, budgets=budgets)
         started = client.create_task(task).run
         assert started is not None
         if not wait:

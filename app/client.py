@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from app import errors
 from app.config import Settings
 from app.events import Event
+from app.policies.base import PolicyFile, PolicyItem
 from app.registry import Promotion, RegistryView
 from app.schemas import (
     Approval,
@@ -104,6 +105,15 @@ class KeepsakeClient:
     def examples(self) -> list[Example]:
         """Tasks that work at once; none when no worlds are running."""
         return self._get(Page[Example], "/v1/examples").items
+
+    def policies(self) -> list[PolicyItem]:
+        """How freely a run may act: Keepsake's own policies, and the person's files."""
+        return self._get(Page[PolicyItem], "/v1/policies").items
+
+    def try_policy(self, policy: str | PolicyFile, runs: Sequence[str] = (), last: int = 20) -> dict[str, Any]:
+        """What a policy would have asked in past runs: an agents.safety.log.Trial."""
+        wanted = policy.model_dump(mode="json") if isinstance(policy, PolicyFile) else policy
+        return self._send("POST", "/v1/policies/try", json={"policy": wanted, "runs": list(runs), "last": last}).json()
 
     # Runs
 

@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         return self.home / "data"
 
     @property
+    def policies_dir(self) -> Path:
+        return self.home / "policies"
+
+    @property
     def log_dir(self) -> Path:
         return self.home / "logs"
 

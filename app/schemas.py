@@ -4,20 +4,26 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.effects import Effect as Effect
+from app.policies.base import NAME, PolicyFile
 
 T = TypeVar("T")
 
 
 class Policy(StrEnum):
-    """How often the gate asks a person."""
+    """The policies that come with the package, see app/policies; a person's own have other names."""
 
-    ASK_WRITES = "ask_writes"  # default: reads run, everything that changes the world asks
-    ASK_ALL = "ask_all"  # every effect asks
-    ALLOW_LISTED = "allow_listed"  # what the person's words ask for runs unasked
-    UNATTENDED = "unattended"  # the same, and what would ask is refused
+    ASK_WRITES = "ask_writes"
+    ASK_ALL = "ask_all"
+    ALLOW_LISTED = "allow_listed"
+    UNATTENDED = "unattended"
+
+
+PolicyChoice = Annotated[Policy | PolicyFile | Annotated[str, StringConstraints(pattern=NAME)], Field(union_mode="left_to_right")]
 
 
 class RunStatus(StrEnum):
@@ -34,18 +40,6 @@ class RunStatus(StrEnum):
     @property
     def ended(self) -> bool:
         return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.REFUSED, RunStatus.CANCELLED}
-
-
-class Effect(StrEnum):
-    """What an action does to the world: the class the gate judges by."""
-
-    READ = "read"  # follow a link, a GET, read a file
-    WRITE = "write"  # submit, a POST, write or download a file
-    SEND = "send"  # words that reach other people
-    DELETE = "delete"
-    PAY = "pay"
-    EXEC = "exec"  # run code
-    CREDENTIAL = "credential"  # passwords, keys, who may log in
 
 
 class Site(BaseModel):
@@ -75,7 +69,9 @@ class TaskCreate(BaseModel):
     text: str = Field(min_length=1)
     files: list[str] = Field(default_factory=list, max_length=100, description="Ids of uploaded files, put into the run's workspace.")
     sites: list[Site] = Field(default_factory=list, max_length=20)
-    policy: Policy = Policy.ASK_WRITES
+    policy: PolicyChoice = Field(
+        Policy.ASK_WRITES, description="One that comes with Keepsake, the name of a file of one's own, or a policy in full."
+    )
     review_plan: bool = Field(False, description="Wait for the person to edit or accept the plan before the first action.")
     budgets: Budgets = Field(default_factory=lambda: Budgets())  # type: ignore[call-arg]
 

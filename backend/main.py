@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.config import Settings
-from backend.api import approvals, artifacts, events, examples, files, health, runs, tasks, training
+from backend.api import approvals, artifacts, events, examples, files, health, policies, runs, tasks, training
 from backend.auth import Guard
 from backend.bodies import Bodies, Idempotency
 from backend.engine import Engine
@@ -33,7 +33,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     # No documentation pages: they would load scripts from elsewhere into this origin. /openapi.json is all a client needs.
     app = FastAPI(title="Keepsake", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.store, app.state.engine, app.state.promotions = store, engine, Promotions(settings)
-    for module in (tasks, runs, events, approvals, artifacts, files, examples, training, health):
+    for module in (tasks, runs, events, approvals, artifacts, files, examples, policies, training, health):
         app.include_router(module.router)
     install(app)
     app.add_middleware(Idempotency, answers=store.answers)  # innermost; the last added is outermost

@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from agents.safety.conversation import case_of, judge
 from agents.safety.judge import Ruling
-from agents.safety.log import Record, explained
+from agents.safety.log import Record, Trial, explained
 from agents.safety.log import replay as replay_run
 from agents.safety.record import replay, shown
 from app.client import KeepsakeClient
 from app.config import get_settings
 from app.errors import InvalidInput
+from app.policies.files import spelled
 
 app = typer.Typer()
 gate = typer.Typer(help="What the gate says of a call.", no_args_is_help=True)
@@ -83,6 +84,31 @@ def explain_command(
     if step >= len(record.entries):
         raise InvalidInput(f"There is no decision {step}.", hint=f"The run has {len(record.entries)}, from 0.")
     typer.echo("\n".join(explained(record, step)))
+
+
+@gate.command("policies")
+def policies_command() -> None:
+    """The policies that a task can have: Keepsake's, and the files in <home>/policies."""
+    with KeepsakeClient.from_settings(get_settings()) as client:
+        for item in client.policies():
+            typer.echo(f"{item.name:16} {item.error or item.about}")
+
+
+@gate.command("try")
+def try_command(
+    policy: Annotated[str, typer.Argument(help="A policy's name, or a YAML file.")],
+    runs: Annotated[list[str] | None, typer.Argument(help="Ids of runs; the last ones where none is named.")] = None,
+    last: Annotated[int, typer.Option(min=1, max=100, help="How many of the last runs.")] = 20,
+) -> None:
+    """What a policy would have asked and refused in past runs. Nothing is carried out."""
+    with KeepsakeClient.from_settings(get_settings()) as client:
+        trial = Trial.model_validate(client.try_policy(spelled(policy), runs or [], last))
+    for run, found in trial.differing.items():
+        typer.echo(run)
+        for one in found:
+            typer.echo(f"  {one.number:3}  {one.then} -> {one.now}: {one.action}\n       {one.reason}")
+    typer.echo(f"{trial.actions} actions of {trial.runs} runs: asked {trial.asked}, would ask {trial.would_ask};", nl=False)
+    typer.echo(f" refused {trial.refused}, would refuse {trial.would_refuse}")
 
 
 def _kept(run: str) -> str | None:

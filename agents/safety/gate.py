@@ -11,11 +11,15 @@ from typing import Any
 
 from agents.safety.grants import Grants, Origin, Reach, is_private
 from agents.safety.house import House
+from agents.safety.judge import Ruling
 from agents.safety.outside import Outside, Read
 from agents.safety.permit import Permit, issue
+from agents.safety.rules import deciding
 from agents.safety.seen import Seen
 from agents.safety.tools import SEVERITY
-from app.schemas import Action, Effect, Policy, Verdict
+from app.policies.base import PolicyFile, Rule, Then
+from app.policies.files import resolved
+from app.schemas import Action, Effect, Verdict
 
 # The typed actions that exist, and the least effect each can have. Anything else is unknown and refused.
 KINDS: dict[str, Effect] = {
@@ -54,15 +58,16 @@ class GateDecision:
 
 
 class Gate:
-    """Judges actions of one run by its policy and grants. `tools` are gated tools of foreign agents: name -> effect; `schemas` describes them.
+    """Judges actions of one run by its policy (a preset's name, or one in full) and grants. `tools` are gated tools of foreign agents: name ->
+    effect; `schemas` describes them.
 
     `allows_request` is the first filter under the browser; it holds what a person approved, see agents.safety.grants.Reach.
     """
 
     def __init__(
-        self, policy: Policy, grants: Grants, tools: dict[str, Effect] | None = None, schemas: Sequence[Mapping[str, Any]] = ()
+        self, policy: str | PolicyFile, grants: Grants, tools: dict[str, Effect] | None = None, schemas: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        self.policy = policy
+        self.policy = resolved(policy)
         self.grants = grants
         self.kinds = dict(KINDS)
         self.allows_request = Reach(grants)
@@ -81,18 +86,20 @@ class Gate:
 
     def judge(self, action: Action, approved_digest: str | None = None) -> GateDecision:
         """Decide on `action`. `approved_digest` is the digest a person approved: it turns ask into allow for exactly that action."""
-        refusal = self._refusal(action)
-        if refusal:
+        if refusal := self._refusal(action):
             return GateDecision(Verdict.REFUSE, *refusal)
-        ask = self._question(action)
-        if ask and approved_digest != action.digest:
-            if self.policy == Policy.UNATTENDED:
-                return GateDecision(Verdict.REFUSE, ask[0], f"{ask[1]} Nobody is there to be asked.")
-            return GateDecision(Verdict.ASK, *ask)
-        if ask:
+        rule = deciding(self.policy, action, self._hosts(action), self.grants.sites)
+        ruling = self._by_rule(action, rule)
+        if ruling.verdict == Verdict.ASK and approved_digest == action.digest:
             self._remember_origin(action)
             return GateDecision(Verdict.ALLOW, "approved", "A person approved exactly this action.", issue(action))
-        return GateDecision(Verdict.ALLOW, self._allow_rule(action), "Covered by the task.", issue(action))
+        if ruling.verdict == Verdict.ASK and self.policy.unanswered == "refuse":
+            return GateDecision(Verdict.REFUSE, ruling.rule, f"{ruling.reason} Nobody is there to be asked.")
+        if ruling.verdict != Verdict.ALLOW:
+            return GateDecision(ruling.verdict, ruling.rule, ruling.reason)
+        if rule.then == Then.ALLOW:
+            self._remember_origin(action)
+        return GateDecision(Verdict.ALLOW, ruling.rule, ruling.reason, issue(action))
 
     def _refusal(self, action: Action) -> tuple[str, str] | None:
         least = self.kinds.get(action.kind)
@@ -123,31 +130,39 @@ class Gate:
             return "private-address", f"{origin.host}:{origin.port} is not a public address and no site of the task has it."
         return None
 
-    def _question(self, action: Action) -> tuple[str, str] | None:
-        if self.policy == Policy.ASK_ALL:
-            return "ask-all", "The policy asks before every action."
-        url = web_address(action) if action.kind.startswith("web.") else ""
-        if url:
-            origin = Origin.of(url)
-            if origin and not self.allows_request.covers(origin):
-                return "new-site", f"{origin.host}:{origin.port} is not among the task's sites."
-        if action.kind.startswith("tool.") and (ask := self._foreign_question(action)):
-            return ask
-        ruling = None if action.kind.startswith("tool.") else self.house.judge(action)
-        doubt = ruling.reason if ruling is not None and ruling.verdict != Verdict.ALLOW else ""
-        if self.policy == Policy.ASK_WRITES and action.effect != Effect.READ:
-            return f"ask-{action.effect}", " ".join(filter(None, (_DOES[action.effect], doubt)))
-        return (ruling.rule, doubt) if ruling is not None and doubt else None
+    def _by_rule(self, action: Action, rule: Rule) -> Ruling:
+        """What the policy's rule says, and where it leaves that to them, the person's words. A restriction adds their doubt to its own reason."""
+        why = rule.why or _DOES.get(action.effect, "Your policy says so.")
+        if rule.then == Then.REFUSE:
+            return Ruling(Verdict.REFUSE, f"refused-{action.effect}", rule.why or f"Your policy refuses this. {why}")
+        if rule.then == Then.ALLOW:
+            return Ruling(Verdict.ALLOW, "policy", rule.why or "Your policy allows this.")
+        ruling = self._by_words(action)
+        if rule.then == Then.WORDS or ruling.verdict == Verdict.REFUSE or ruling.rule == "new-site":
+            return ruling
+        doubt = ruling.reason if ruling.verdict == Verdict.ASK else ""
+        return Ruling(Verdict.ASK, f"ask-{action.effect}", " ".join(filter(None, (why, doubt))))
 
-    def _foreign_question(self, action: Action) -> tuple[str, str] | None:
+    def _by_words(self, action: Action) -> Ruling:
+        origin = Origin.of(web_address(action)) if action.kind.startswith("web.") else None
+        if origin is not None and not self.allows_request.covers(origin):
+            return Ruling(Verdict.ASK, "new-site", f"{origin.host}:{origin.port} is not among the task's sites.")
+        return self._by_foreign_words(action) if action.kind.startswith("tool.") else self.house.judge(action)
+
+    def _by_foreign_words(self, action: Action) -> Ruling:
         """A tool from outside the house: whether the person's words ask for this very call, where the policy lets it run at all."""
-        ruling = self.outside.judge(action.target, action.arguments)
-        if ruling is None:
-            return None if action.effect == Effect.READ else ("foreign-tool", "A tool from outside the house wants to act.")
-        return None if ruling.verdict == Verdict.ALLOW else (ruling.rule, ruling.reason)
+        if ruling := self.outside.judge(action.target, action.arguments):
+            return ruling
+        if action.effect == Effect.READ:
+            return Ruling(Verdict.ALLOW, "read", "Only reads.")
+        return Ruling(Verdict.ASK, "foreign-tool", "A tool from outside the house wants to act.")
 
-    def _allow_rule(self, action: Action) -> str:
-        return "read" if action.effect == Effect.READ else "granted"
+    def _hosts(self, action: Action) -> list[Origin]:
+        """Of the page that a web action is on, and of the one that it leads to."""
+        if not action.kind.startswith("web."):
+            return []
+        places = (str(action.arguments.get("page_url", "")), web_address(action))
+        return [origin for origin in map(Origin.of, places) if origin is not None]
 
     def _remember_origin(self, action: Action) -> None:
         origin = Origin.of(web_address(action)) if action.kind.startswith("web.") else None

@@ -61,7 +61,7 @@ class House:
         if doing is not None:
             return Wish(self._run, doing, action).ruling()
         # What is typed leaves with the form, or at once, if a script of the page listens.
-        typed = [*filled(action.arguments).values(), *([str(action.arguments["text"])] if action.kind == "web.type" else [])]
+        typed = [*filled(action.arguments).values(), *([str(action.arguments.get("text", ""))] if action.kind == "web.type" else [])]
         return leak(self._run, " ".join(typed), host(action.target)) or _READS
 
     @staticmethod

@@ -15,7 +15,11 @@ from agents.safety.outside import Read
 from agents.safety.record import FIRST, hash_of
 from agents.safety.seen import Seen
 from app.errors import InvalidInput
+from app.policies.base import PolicyFile
+from app.policies.files import resolved
 from app.schemas import Action, Policy, Site, Verdict
+
+_SHOWN = 20  # differences of one run
 
 
 class Entry(BaseModel):
@@ -36,7 +40,7 @@ class Entry(BaseModel):
 class Known(BaseModel):
     """What a run's gate was told over its course."""
 
-    policy: Policy
+    policy: Policy | PolicyFile
     sites: list[Site] = Field(default_factory=list)
     files: list[str] = Field(default_factory=list)
     texts: list[str]
@@ -84,17 +88,50 @@ class Log(BaseModel):
 
 
 class Difference(BaseModel):
-    """A decision that is another today."""
+    """A decision that is another today, or would be under another policy."""
 
     number: int
+    action: str = Field(description="What it was about, in a line.")
     then: str
     now: str
+    reason: str = Field(description="Of what it is now.")
 
 
 def replay(record: Record, own_ports: set[int]) -> list[Difference]:
     """Every decision again; those that differ. Raises InvalidInput where the chain is broken."""
+    again = decided(record, own_ports, record.known.policy)
+    return [_difference(n, old, new) for n, (old, new) in enumerate(zip(record.entries, again, strict=True)) if not _is_same(old, new)]
+
+
+class Trial(BaseModel):
+    """What a policy would have done to the actions of past runs: how many it would have asked about and refused, against what was."""
+
+    runs: int = 0
+    actions: int = 0
+    asked: int = 0
+    refused: int = 0
+    would_ask: int = 0
+    would_refuse: int = 0
+    differing: dict[str, list[Difference]] = Field(default_factory=dict, description="By run, at most 20 of each.")
+
+    def add(self, run_id: str, record: Record, own_ports: set[int], policy: PolicyFile) -> None:
+        """Judge a run's actions by `policy`, each with what was known when it was wished. Raises InvalidInput where the chain is broken."""
+        again = decided(record, own_ports, policy)
+        self.runs += 1
+        self.actions += len(again)
+        self.asked += sum(entry.verdict == Verdict.ASK for entry in record.entries)
+        self.refused += sum(entry.verdict == Verdict.REFUSE for entry in record.entries)
+        self.would_ask += sum(made.verdict == Verdict.ASK for made in again)
+        self.would_refuse += sum(made.verdict == Verdict.REFUSE for made in again)
+        pairs = enumerate(zip(record.entries, again, strict=True))
+        if found := [_difference(number, old, new) for number, (old, new) in pairs if old.verdict != new.verdict]:
+            self.differing[run_id] = found[:_SHOWN]
+
+
+def decided(record: Record, own_ports: set[int], policy: Policy | PolicyFile) -> list[GateDecision]:
+    """All decisions of a run again, by `policy`. Raises InvalidInput where the chain is broken."""
     known, log = record.known, Log()
-    gate = Gate(known.policy, Grants.of_task(known.sites, own_ports))
+    gate = Gate(policy, Grants.of_task(known.sites, own_ports))
     found = []
     for number, entry in enumerate(record.entries):
         texts, reads, seen = known.texts[: entry.texts], known.reads[: entry.reads], known.seen[: entry.seen]
@@ -103,12 +140,20 @@ def replay(record: Record, own_ports: set[int]) -> list[Difference]:
         if log.add(texts, reads, seen, gate.allows_request, entry.action, made).hash != entry.hash:
             raise _broken(number)
         gate.follow(texts, reads, seen, known.files)
-        again = gate.judge(entry.action)
-        if (again.verdict, again.rule, again.reason) != (entry.verdict, entry.rule, entry.reason):
-            found.append(Difference(number=number, then=f"{entry.verdict} ({entry.rule})", now=f"{again.verdict} ({again.rule})"))
+        found.append(gate.judge(entry.action))
     if log.last != record.last:
         raise _broken(len(record.entries))
     return found
+
+
+def _is_same(entry: Entry, made: GateDecision) -> bool:
+    return (made.verdict, made.rule, made.reason) == (entry.verdict, entry.rule, entry.reason)
+
+
+def _difference(number: int, entry: Entry, made: GateDecision) -> Difference:
+    about = entry.action.summary or entry.action.kind
+    then, now = f"{entry.verdict} ({entry.rule})", f"{made.verdict} ({made.rule})"
+    return Difference(number=number, action=about, then=then, now=now, reason=made.reason)
 
 
 def explained(record: Record, number: int) -> list[str]:
@@ -117,7 +162,7 @@ def explained(record: Record, number: int) -> list[str]:
     action, known = entry.action, record.known
     lines = [
         f"{entry.verdict}: {entry.reason}",
-        f"rule     {entry.rule} (policy {known.policy})",
+        f"rule     {entry.rule} (policy {resolved(known.policy).name})",
         f"action   {action.kind}, {action.effect}",
     ]
     lines += [f"target   {action.target}", f"digest   {action.digest}"]

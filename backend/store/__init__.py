@@ -26,7 +26,7 @@ class Store:
         self.redactor = redactor_of(settings)
         self.bell = Bell()
         self.files = Files(self.database, self.redactor, self.bell, Blobs(settings.data_dir / "blobs"))
-        self.tasks = Tasks(self.files, settings.max_task_chars)
+        self.tasks = Tasks(self.files, settings.max_task_chars, settings.policies_dir)
         self.runs = Runs(self.database, self.redactor, self.bell)
         self.turns = Turns(self.database, self.redactor, self.bell)
         self.answers = Answers(self.database, owner=secrets.token_hex(8))

@@ -1,6 +1,8 @@
 """Tasks: created with their first run, listed, and deleted with everything that belongs to them."""
 
+import asyncio
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +11,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import InvalidInput, NotFound
 from app.events import EventType, NewEvent
-from app.schemas import Page, Run, RunStatus, Task, TaskCreate
+from app.policies.files import chosen
+from app.schemas import Page, Policy, Run, RunStatus, Task, TaskCreate
 from backend.filenames import distinct_names
 from backend.ids import new_id
 from backend.store.base import Shelf, as_run, storable
@@ -21,14 +24,16 @@ from backend.tables import ArtifactRow, IdempotencyRow, RunRow, TaskFileRow, Tas
 class Tasks(Shelf):
     """What people ask for."""
 
-    def __init__(self, files: Files, max_text: int) -> None:
+    def __init__(self, files: Files, max_text: int, policies: Path) -> None:
         super().__init__(files.database, files.redactor, files.bell)
         self.files = files
         self.max_text = max_text
+        self.policies = policies
 
     async def create(self, spec: TaskCreate, start: bool = True) -> tuple[Task, Run | None]:
         """A new task, with its first run unless `start` is false. Raises InvalidInput."""
         self.check(spec)
+        spec = await asyncio.to_thread(self._with_policy, spec)
         async with self.database.write() as session:
             names = await self._names(session, spec.files)
             row = TaskRow(id=new_id("task"), spec=spec.model_dump(mode="json"))
@@ -56,6 +61,12 @@ class Tasks(Shelf):
             raise InvalidInput("Two sites have the same name.", hint="Give each site a name of its own.")
         for site in spec.sites:
             _check_site_url(site.url)
+
+    def _with_policy(self, spec: TaskCreate) -> TaskCreate:
+        """A policy of one's own in full, as its file is now: what a task may do does not change behind its back. Raises InvalidInput."""
+        if isinstance(spec.policy, Policy):
+            return spec
+        return spec.model_copy(update={"policy": chosen(self.policies, spec.policy)})
 
     async def get(self, task_id: str) -> Task:
         async with self.database.read() as session:
@@ -135,9 +146,13 @@ class Tasks(Shelf):
         run = RunRow(id=new_id("run"), task_id=task.id, status=RunStatus.QUEUED.value)
         session.add(run)
         await session.flush()  # before its events
-        shown = {"text": task.spec["text"], "sites": task.spec["sites"], "files": names, "policy": task.spec["policy"]}
+        shown = {"text": task.spec["text"], "sites": task.spec["sites"], "files": names, "policy": _name(task.spec["policy"])}
         self.append(session, run, [NewEvent(type=EventType.RUN_QUEUED, payload={"task": shown})])
         return run
+
+
+def _name(policy: str | dict[str, Any]) -> str:
+    return policy if isinstance(policy, str) else policy["name"]
 
 
 def _as_task(row: TaskRow) -> Task:

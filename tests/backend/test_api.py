@@ -113,7 +113,7 @@ def test_what_is_not_there_and_what_is_not_allowed_are_problems(house: House) ->
         ({"text": "go", "files": ["file_unknown"]}, "no file `file_unknown`"),
         ({"text": "go", "files": ["\0"]}, "no file"),
         ({"text": "go", "nonsense": 1}, "body.nonsense"),
-        ({"text": "go", "policy": "yolo"}, "body.policy"),
+        ({"text": "go", "policy": "yolo"}, "no policy `yolo`"),
         ({"text": "go", "budgets": {"steps": 0}}, "body.budgets.steps"),
         ({"text": "go", "sites": [{"name": "x", "url": "file:///etc/passwd"}]}, "not the address"),
         ({"text": "go", "sites": [{"name": "x", "url": "http://user:pw@host/"}]}, "not the address"),
@@ -155,6 +155,37 @@ def test_an_upload_in_use_stays_and_an_unused_one_goes(house: House) -> None:
     assert blob.exists()  # the other file has the same content
     house.client.delete_task(task.id)
     assert not blob.exists()
+
+
+def test_a_policy_of_ones_own_is_kept_with_its_task_as_it_was(house: House) -> None:
+    folder = house.settings.policies_dir
+    folder.mkdir(exist_ok=True)
+    file = folder / "mine.yaml"
+    file.write_text("title: Mine\nrules: [{effects: pay, then: refuse}]\notherwise: words\n")
+    names = [item["name"] for item in house.http.get("/v1/policies").json()["items"]]
+    assert names == ["ask_all", "ask_writes", "allow_listed", "unattended", "mine"]
+    task = house.http.post("/v1/tasks", json={"text": "x", "policy": "mine"}, params={"start": False}).json()["task"]
+    file.write_text("otherwise: refuse\n")
+    kept = house.http.get(f"/v1/tasks/{task['id']}").json()["policy"]
+    assert (kept["name"], kept["otherwise"], kept["rules"][0]["then"]) == ("mine", "words", "refuse")
+    file.write_text("otherwise: allow\n")
+    assert "otherwise" in problem(house.http.post("/v1/tasks", json={"text": "x", "policy": "mine"}), 422, "invalid_input")["detail"]
+    file.unlink()
+    assert "no policy" in problem(house.http.post("/v1/tasks", json={"text": "x", "policy": "mine"}), 422, "invalid_input")["detail"]
+    full = {"name": "inline", "otherwise": "ask"}
+    run = house.http.post("/v1/tasks", json={"text": "x", "policy": full}).json()["run"]
+    queued = house.http.get(f"/v1/runs/{run['id']}/events").json()["items"][0]
+    assert queued["payload"]["task"]["policy"] == "inline"
+
+
+def test_a_policy_is_tried_on_runs_and_says_what_is_wrong_with_it(house: House) -> None:
+    run = house.http.post("/v1/tasks", json={"text": "Try me."}).json()["run"]["id"]
+    tried = house.http.post("/v1/policies/try", json={"policy": "ask_all", "runs": [run]}).json()
+    assert (tried["runs"], tried["actions"], tried["differing"]) == (1, 0, {})
+    problem(house.http.post("/v1/policies/try", json={"policy": "ask_all", "runs": ["run_none"]}), 404, "not_found")
+    problem(house.http.post("/v1/policies/try", json={"policy": "none"}), 422, "invalid_input")
+    problem(house.http.post("/v1/policies/try", json={"policy": {"name": "x", "otherwise": "allow"}}), 422, "invalid_input")
+    assert house.http.post("/v1/policies/try", json={"policy": "unattended", "last": 5}).status_code == 200
 
 
 def test_a_task_is_created_with_its_location(house: House) -> None:

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, UploadFile
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from app.errors import Conflict, InvalidInput, KeepsakeError, NotFound, Unauthorised
 from app.events import Event, EventType, NewEvent
+from app.policies.files import offered
 from app.registry import Promotion, PromotionStatus, RegistryView
 from app.schemas import Run, RunStatus, Task, TaskCreate
 from app.training import Job
@@ -113,6 +115,7 @@ class World:
         self.jobs: list[Job] = []
         self.registry = RegistryView()
         self.requests: list[tuple[str, str, Any]] = []
+        self.policies = Path("no-such-folder")  # files of one's own policies
         self.down = False
         self._stop = threading.Event()
 
@@ -243,6 +246,18 @@ def create_app(world: World) -> FastAPI:
     @app.get("/v1/examples")
     def examples() -> dict[str, Any]:
         return {"items": world.examples, "next_cursor": None}
+
+    @app.get("/v1/policies")
+    def policies() -> dict[str, Any]:
+        return {"items": [item.model_dump(mode="json") for item in offered(world.policies)]}
+
+    @app.post("/v1/policies/try")
+    async def try_policy(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        world.requests.append(("POST", "/policies/try", body))
+        line = {"number": 3, "action": "click Place order", "then": "ask (ask-pay)", "now": "refuse (refused-pay)", "reason": "Never."}
+        counts = {"runs": 4, "actions": 31, "asked": 6, "refused": 0, "would_ask": 2, "would_refuse": 1}
+        return counts | {"differing": {"run_done": [line]}}
 
     @app.get("/v1/files/{file_id}")
     def file(file_id: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """The form for a new task: examples, errors beside it, what it sends."""
 
+from pathlib import Path
+
 from streamlit.testing.v1 import AppTest
 
+from app.policies.files import presets
 from tests.ui.conftest import Page, rendered, texts
 from tests.ui.fake_api import EXAMPLES, World
-from ui.parts.words import POLICY
+from ui.parts.words import label
 
 
 def start(page: AppTest) -> AppTest:
@@ -33,7 +36,35 @@ def test_a_task_is_sent_with_its_defaults_and_the_page_goes_to_its_run(open_page
 
 def test_each_policy_is_explained(open_page: Page):
     policy = open_page("new_task").radio(key="task-policy")
-    assert list(policy.proto.captions) == [explanation for _, explanation in POLICY.values()]
+    assert list(policy.proto.captions) == [label(own.about, 300) for own in presets().values()]
+
+
+def test_a_policy_of_ones_own_is_offered_told_and_sent_by_its_name(open_page: Page, world: World, tmp_path: Path):
+    world.policies = tmp_path
+    rules = "rules:\n  - {effects: pay, over: 50, then: refuse}\n  - {effects: [read, write], sites: shop, then: allow}\n"
+    (tmp_path / "mine.yaml").write_text(f"title: Small sums\nabout: Nothing dear.\n{rules}otherwise: words\n")
+    page = open_page("new_task")
+    page.radio(key="task-policy").set_value("mine").run()
+    assert "What pays for more than 50 is refused." in texts(page)
+    assert "What reads, changes something at shop runs." in texts(page)
+    start(fill(page, "What does a kettle cost?"))
+    assert created(world)[0]["policy"] == "mine"
+
+
+def test_a_policy_file_that_is_not_right_says_why(open_page: Page, world: World, tmp_path: Path):
+    world.policies = tmp_path
+    (tmp_path / "mine.yaml").write_text("otherwise: allow\n")
+    page = open_page("new_task")
+    page.radio(key="task-policy").set_value("mine").run()
+    assert any("otherwise" in warning.value for warning in page.warning)
+
+
+def test_a_policy_is_tried_on_past_runs(open_page: Page, world: World):
+    page = open_page("new_task")
+    page.button(key="policy-try").click().run()
+    assert world.requests[-1] == ("POST", "/policies/try", {"policy": "ask_writes", "runs": [], "last": 20})
+    told = "Of 31 actions in 4 runs it would have asked about 2; you were asked about 6. It would have refused 1, and 0 were."
+    assert told in texts(page)
 
 
 def test_an_empty_task_is_told_and_not_sent(open_page: Page, world: World):

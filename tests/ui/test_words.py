@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.policies.files import presets
 from app.schemas import Effect, Policy, RunStatus
 from tests.ui.stories import NASTY
 from ui.parts import words
@@ -11,9 +12,9 @@ from ui.parts import words
 
 def test_every_status_policy_and_effect_has_words():
     assert set(words.STATUS) == set(RunStatus)
-    assert set(words.POLICY) == set(Policy)
     assert set(words.EFFECT) == set(Effect)
-    assert all(explanation.count(".") == 1 for _, explanation in words.POLICY.values())
+    assert set(presets()) == set(Policy)
+    assert all(policy.title and policy.about.count(".") == 1 for policy in presets().values())
 
 
 @pytest.mark.parametrize("sign", [*"*`[]<>|:$\\!#~^{}&@\"'=;", "->", "--", "\n"])

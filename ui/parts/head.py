@@ -4,7 +4,8 @@ import streamlit as st
 
 from ui.parts.callout import show_error
 from ui.parts.feed import Feed
-from ui.parts.words import POLICY, STATUS, ago, count, duration
+from ui.parts.policy import policy_title
+from ui.parts.words import STATUS, ago, count, duration, label
 
 _TITLE = 160
 
@@ -19,7 +20,7 @@ def head(feed: Feed) -> None:
         if feed.model:
             with st.container(width="content", key="model-name"):
                 st.text(feed.model)
-        st.caption(POLICY[task.policy][0].lower(), width="content")
+        st.caption(label(policy_title(task.policy).lower()), width="content")
     if feed.problem:
         show_error(feed.problem, "The page is not up to date", key="stale")
     with st.container(key="meters"), st.grid(3, min_column_width=150, gap="small"):

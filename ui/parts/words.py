@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from app.schemas import Effect, Policy, RunStatus
+from app.schemas import Effect, RunStatus
 from app.training import JobStatus
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray", "primary"]
@@ -34,22 +34,6 @@ STATUS: dict[RunStatus, Look] = {
     RunStatus.FAILED: Look("Failed", "red", ":material/error:"),
     RunStatus.REFUSED: Look("Refused", "violet", ":material/shield:"),
     RunStatus.CANCELLED: Look("Cancelled", "gray", ":material/cancel:"),
-}
-
-POLICY: dict[Policy, tuple[str, str]] = {
-    Policy.ASK_WRITES: (
-        "Ask before changes",
-        "Reading runs by itself; anything that changes something or runs a program waits for your yes.",
-    ),
-    Policy.ASK_ALL: ("Ask before everything", "Every single action, reading included, waits for your yes."),
-    Policy.ALLOW_LISTED: (
-        "Do what my words ask for",
-        "What your words ask for runs unasked, with values that come from you or a file that you name; anything else asks.",
-    ),
-    Policy.UNATTENDED: (
-        "Ask nobody",
-        "The same, for runs that nobody watches: what would ask is refused, and the run says why.",
-    ),
 }
 
 EFFECT: dict[Effect, Look] = {

@@ -8,13 +8,14 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app.errors import InvalidInput, KeepsakeError
-from app.schemas import Budgets, Example, Policy, TaskCreate
+from app.schemas import Budgets, Example, TaskCreate
 from ui.parts.api import api, file_name
 from ui.parts.callout import show_error
 from ui.parts.links import go_to_run
+from ui.parts.policy import policy_choice
 from ui.parts.ready import readiness, ready_banner
 from ui.parts.sites import set_sites, site_rows
-from ui.parts.words import POLICY, label
+from ui.parts.words import label
 
 _DEFAULT = Budgets()
 
@@ -38,14 +39,7 @@ def composer() -> None:
             given = example_files()
         left, right = st.columns(2, gap="medium")
         with left:
-            policy = st.radio(
-                "When should it ask you?",
-                list(Policy),
-                format_func=lambda p: POLICY[p][0],
-                captions=[POLICY[p][1] for p in Policy],
-                key="task-policy",
-                persist_state="session",
-            )
+            policy = policy_choice()
         with right:
             with st.container(key="before-label"):
                 st.markdown(":small[Before it starts]")
@@ -163,7 +157,7 @@ def use(example: Example) -> None:
     """Put an example into the form."""
     st.session_state["example"] = example
     st.session_state["task-text"] = example.text
-    st.session_state["task-policy"] = example.policy
+    st.session_state["task-policy"] = str(example.policy) if isinstance(example.policy, str) else example.policy.name
     st.session_state["task-review"] = example.review_plan
     st.session_state["task-steps"] = example.budgets.steps
     st.session_state["task-tokens"] = example.budgets.tokens
