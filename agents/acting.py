@@ -13,6 +13,7 @@ from agents.roles import Roles
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.outside import Read
 from agents.safety.seen import MOST, deed
+from agents.safety.standing import Alike
 from agents.state import Outcome, TeamState, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
@@ -62,7 +63,7 @@ class Acting:
     async def _check(self, turn: Turn, action: Action) -> None:
         state = turn.state
         decision = self.gate.judge(action)
-        entry = state.log.add([state.task, *state.steers], state.reads, state.seen, self.gate.allows_request, action, decision)
+        entry = state.log.add([state.task, *state.steers], state.reads, state.seen, self.gate, action, decision)
         turn.say(
             EventType.GATE_DECIDED,
             action.agent,
@@ -78,7 +79,7 @@ class Acting:
         elif action.digest in turn.state.refused:
             self.refuse(turn, action, "refused-before", "This was refused before in this run.")
         elif decision.verdict == Verdict.ASK:
-            self._request_approval(turn, ApprovalKind.ACTION, action, decision.reason)
+            self._request_approval(turn, ApprovalKind.ACTION, action, decision.reason, self.gate.alike(action, decision.rule))
         elif action.effect == Effect.READ:
             await self._carry_out(turn, action, decision)
         else:
@@ -140,8 +141,9 @@ class Acting:
             }
             turn.end(Outcome(status="refused", refusal=refusal))
 
-    def _request_approval(self, turn: Turn, kind: ApprovalKind, action: Action, reason: str) -> None:
-        turn.state.waiting = Waiting(id=new_id("appr"), kind=kind, action=action, reason=reason)
+    def _request_approval(self, turn: Turn, kind: ApprovalKind, action: Action, reason: str, alike: Alike | None = None) -> None:
+        words = alike.words if alike else ""
+        turn.state.waiting = Waiting(id=new_id("appr"), kind=kind, action=action, reason=reason, alike=alike, alike_words=words)
         turn.say(
             EventType.APPROVAL_REQUESTED,
             action.agent,
@@ -149,6 +151,7 @@ class Acting:
             kind=kind,
             action=action.model_dump(mode="json"),
             reason=reason,
+            alike=words,
         )
 
     async def look_back(self, turn: Turn) -> bool:

@@ -66,6 +66,7 @@ class Orchestrator:
         turn.events, self._spent = self._spent, []
         self.roles.stream = turn.state.stream
         self.gate.allows_request.recall(turn.state.memory)  # what a person opened before this process or segment began
+        self.gate.standing.recall(turn.state.memory)
         read_inbox(turn, inbox or Inbox(), self.acting, self.speakers)
         if turn.state.given is None:
             turn.state.given = await self._file_names(turn.state)

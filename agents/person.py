@@ -5,7 +5,7 @@ from agents.acting import Acting
 from agents.state import Decision, Inbox, Outcome, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.events import EventType
-from app.schemas import ApprovalKind
+from app.schemas import ApprovalKind, edited
 
 
 def read_inbox(turn: Turn, inbox: Inbox, acting: Acting, speakers: dict[str, str]) -> None:
@@ -32,8 +32,12 @@ def _take_decision(turn: Turn, waiting: Waiting, decision: Decision, acting: Act
     elif waiting.action and decision.approved:
         # A second try of a cut-off action is a new action with an intent of its own.
         retry = waiting.kind == ApprovalKind.UNKNOWN_OUTCOME
-        state.pending = waiting.action.model_copy(update={"id": new_id("act")}) if retry else waiting.action
-        state.approved = waiting.action.digest
+        action = edited(waiting.action, decision.edits)
+        state.pending = action.model_copy(update={"id": new_id("act")}) if retry else action
+        state.approved = action.digest
+        if decision.alike and waiting.alike:
+            acting.gate.standing.allowed.add(waiting.alike)
+            acting.gate.standing.keep(state.memory)
     elif waiting.action and waiting.kind == ApprovalKind.UNKNOWN_OUTCOME:
         text = f"It counts as done. {decision.explanation}".strip()
         turn.block.steps.append(WorkStep(summary=waiting.action.summary, action=waiting.action, observation=text))

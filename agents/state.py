@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from agents.safety.log import Log
 from agents.safety.outside import Read
 from agents.safety.seen import Seen
+from agents.safety.standing import Alike
 from agents.stream import Stream
 from app.events import NewEvent
 from app.schemas import Action, ApprovalKind, Site
@@ -92,6 +93,8 @@ class Waiting(BaseModel):
     action: Action | None = None
     question: str = ""
     reason: str = ""
+    alike: Alike | None = Field(None, description="What a person may allow for the rest of the run.")
+    alike_words: str = ""
 
 
 class Outcome(BaseModel):
@@ -154,6 +157,8 @@ class Decision(BaseModel):
     approved: bool
     explanation: str = ""
     plan: list[PlanStep] | None = None
+    alike: bool = Field(False, description="Approved for the rest of the run, too, where what waits may be.")
+    edits: dict[str, str] = Field(default_factory=dict, description="Arguments of the action as the person wants them.")
 
 
 class Inbox(BaseModel):

@@ -78,6 +78,8 @@ def approve(
     approval_id: Annotated[str, typer.Argument(help="Without it: list what waits.")] = "",
     reject: Annotated[bool, typer.Option("--reject", help="Say no.")] = False,
     reason: Annotated[str, typer.Option(help="For the team, and for the trail.")] = "",
+    for_run: Annotated[bool, typer.Option("--for-run", help="Allow what is alike for the rest of the run, where that is offered.")] = False,
+    edit: Annotated[list[str] | None, typer.Option(help="Change what is typed, written or run, as name=text; may be repeated.")] = None,
 ) -> None:
     """Decide what a run asks; a decision stands."""
     with KeepsakeClient.from_settings(get_settings()) as client:
@@ -90,7 +92,7 @@ def approve(
                 typer.echo(f"{waiting.id}  {waiting.kind.value:15}  {terminal.one_line(about)}  ({terminal.one_line(waiting.reason)})")
             return
         wish = ApprovalStatus.REJECTED if reject else ApprovalStatus.APPROVED
-        decided = client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason))
+        decided = client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason, for_run=for_run, edits=_edits(edit)))
         typer.echo(f"{decided.id} {decided.status.value}")
 
 
@@ -195,6 +197,13 @@ def _ask(client: KeepsakeClient, approval_id: str) -> None:
         client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason))
     except Conflict as error:  # somebody decided meanwhile
         typer.echo(f"  {error.message}", err=True)
+
+
+def _edits(spelled: list[str] | None) -> dict[str, str] | None:
+    pairs = [one.partition("=") for one in spelled or []]
+    if bad := next((name for name, equals, _ in pairs if not equals), None):
+        raise InvalidInput(f"`{bad[:80]}` is no change.", hint="Write it as name=text, e.g. text=Thursday.")
+    return {name: text for name, _, text in pairs} or None
 
 
 def _site(spelled: str) -> Site:

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     # Team.
     max_task_chars: int = Field(20_000, ge=1, description="Longest task text, in characters.")
     max_upload_bytes: int = Field(20_000_000, ge=1, description="Largest file that is taken, in bytes.")
+    approval_hours: float = Field(72.0, gt=0, description="How long an approval is waited for; a decision after that counts as a no.")
     max_stalls: int = Field(3, ge=1, description="Turns without progress before a new plan is made.")
     max_replans: int = Field(2, ge=0, description="New plans before the run gives up.")
 

@@ -33,8 +33,8 @@ class EventType(StrEnum):
     MEMENTO = "memento"  # {block, text, block_tokens, memento_tokens, estimated, context_tokens, full_context_tokens}
     ACTION_PROPOSED = "action.proposed"  # {block, action}
     GATE_DECIDED = "gate.decided"  # {block, action_id, verdict, reason, rule, log: agents.safety.log.Entry}
-    APPROVAL_REQUESTED = "approval.requested"  # {approval_id, kind, action?, plan?, reason}
-    APPROVAL_DECIDED = "approval.decided"  # {approval_id, decision, explanation}
+    APPROVAL_REQUESTED = "approval.requested"  # {approval_id, kind, action?, plan?, reason, alike?}
+    APPROVAL_DECIDED = "approval.decided"  # {approval_id, decision, explanation, for_run?, edits?}
     ACTION_INTENT = "action.intent"  # {action_id, digest}: written before the effect is tried
     ACTION_DONE = "action.done"  # {block, action_id, observation, seconds, screenshot?, url?}
     ACTION_FAILED = "action.failed"  # {block, action_id, error}
@@ -193,7 +193,9 @@ def reduce_event(view: RunView, event: Event) -> RunView:
     elif kind == EventType.APPROVAL_REQUESTED:
         view.approvals[p["approval_id"]] = dict(p)
     elif kind == EventType.APPROVAL_DECIDED:
-        view.approvals.setdefault(p["approval_id"], {}).update(decision=p["decision"], explanation=p.get("explanation", ""))
+        view.approvals.setdefault(p["approval_id"], {}).update(
+            {k: v for k, v in p.items() if k in ("decision", "explanation", "for_run", "edits")}
+        )
     elif kind == EventType.ARTIFACT:
         view.artifacts.append(p)
     elif kind == EventType.MODEL_CALL:

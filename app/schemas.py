@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
@@ -147,6 +148,27 @@ class Action(BaseModel):
         return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+_EDITABLE = {"web.type": ("text",), "files.write": ("text",), "code.run": ("code",)}
+
+
+def editable(action: Action) -> dict[str, str]:
+    """The arguments that a person may change before they approve: what is typed, written or run, and texts given to a tool from outside."""
+    names = action.arguments if action.kind.startswith("tool.") else _EDITABLE.get(action.kind, ())
+    return {name: value for name in names if isinstance(value := action.arguments.get(name), str)}
+
+
+def edited(action: Action, edits: Mapping[str, str]) -> Action:
+    """The action as its person wants it; what is no editable argument stays as it was. A box's text stands in its form, too."""
+    changes = {name: text for name, text in edits.items() if name in editable(action) and text != action.arguments[name]}
+    if not changes:
+        return action
+    arguments: dict[str, Any] = action.arguments | changes
+    if action.kind == "web.type" and "form" in arguments:
+        old = action.arguments["text"]
+        arguments["form"] = {name: changes["text"] if value == old else value for name, value in arguments["form"].items()}
+    return action.model_copy(update={"arguments": arguments})
+
+
 class Verdict(StrEnum):
     ALLOW = "allow"
     ASK = "ask"
@@ -174,18 +196,25 @@ class Approval(BaseModel):
     action: Action | None = None
     plan: list[dict[str, Any]] | None = None
     reason: str = ""
+    alike: str = Field("", description="What may be allowed for the rest of the run instead, in words; empty where each is asked about.")
     explanation: str | None = None
+    for_run: bool = Field(False, description="Whether it was approved for the rest of the run.")
+    edits: dict[str, str] | None = Field(None, description="Arguments as the person changed them.")
     created_at: datetime
+    expires_at: datetime | None = Field(None, description="A decision after this moment comes too late; the action counts as rejected.")
     decided_at: datetime | None = None
 
 
 class ApprovalDecision(BaseModel):
-    """Approve or reject, with a reason; for a plan, `plan` may carry the edited steps (list of {agent, instruction})."""
+    """Approve or reject, with a reason; for a plan, `plan` may carry the edited steps (list of {agent, instruction}). For an action, `for_run`
+    allows what is alike for the rest of the run, and `edits` changes what is typed, written or run."""
 
     model_config = ConfigDict(extra="forbid")
     decision: ApprovalStatus = Field(description="`approved` or `rejected`.")
     explanation: str = Field("", max_length=4000)
     plan: list[dict[str, Any]] | None = None
+    for_run: bool = False
+    edits: dict[str, Annotated[str, Field(max_length=200_000)]] | None = Field(None, max_length=20)
 
 
 class MessageCreate(BaseModel):

@@ -6,7 +6,7 @@ JSON stays plain JSON on PostgreSQL too: nothing is queried inside it, and JSONB
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, ForeignKey, MetaData, Text, UniqueConstraint
+from sqlalchemy import JSON, Column, DateTime, ForeignKey, MetaData, Text, UniqueConstraint, false
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -157,6 +157,9 @@ class ApprovalRow(SQLModel, table=True):
     plan: list[dict[str, Any]] | None = _json()
     edited_plan: list[dict[str, Any]] | None = _json()
     reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    alike: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    for_run: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    edits: dict[str, str] | None = _json()
     explanation: str | None = Field(default=None, sa_column=Column(Text))
     created_at: datetime = _moment()
     decided_at: datetime | None = _moment(nullable=True)

@@ -16,6 +16,7 @@ from agents.safety.outside import Outside, Read
 from agents.safety.permit import Permit, issue
 from agents.safety.rules import deciding
 from agents.safety.seen import Seen
+from agents.safety.standing import Alike, Standing
 from agents.safety.tools import SEVERITY
 from app.policies.base import PolicyFile, Rule, Then
 from app.policies.files import resolved
@@ -71,6 +72,7 @@ class Gate:
         self.grants = grants
         self.kinds = dict(KINDS)
         self.allows_request = Reach(grants)
+        self.standing = Standing()
         self.house = House(grants.sites)
         self.take_tools(tools or {}, schemas)
 
@@ -93,6 +95,9 @@ class Gate:
         if ruling.verdict == Verdict.ASK and approved_digest == action.digest:
             self._remember_origin(action)
             return GateDecision(Verdict.ALLOW, "approved", "A person approved exactly this action.", issue(action))
+        alike = self.alike(action, ruling.rule) if ruling.verdict == Verdict.ASK else None
+        if alike is not None and alike in self.standing.allowed:
+            return GateDecision(Verdict.ALLOW, "approved-alike", f"A person allowed {alike.words} for this run.", issue(action))
         if ruling.verdict == Verdict.ASK and self.policy.unanswered == "refuse":
             return GateDecision(Verdict.REFUSE, ruling.rule, f"{ruling.reason} Nobody is there to be asked.")
         if ruling.verdict != Verdict.ALLOW:
@@ -100,6 +105,10 @@ class Gate:
         if rule.then == Then.ALLOW:
             self._remember_origin(action)
         return GateDecision(Verdict.ALLOW, ruling.rule, ruling.reason, issue(action))
+
+    def alike(self, action: Action, rule: str) -> Alike | None:
+        """What a person may allow for the rest of the run, instead of this one action that asks by a rule; None where each is asked about."""
+        return Alike.of(action, rule, self._hosts(action))
 
     def _refusal(self, action: Action) -> tuple[str, str] | None:
         least = self.kinds.get(action.kind)

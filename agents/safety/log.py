@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from agents.safety.gate import Gate, GateDecision
-from agents.safety.grants import Grants, Reach
+from agents.safety.grants import Grants
 from agents.safety.outside import Read
 from agents.safety.record import FIRST, hash_of
 from agents.safety.seen import Seen
+from agents.safety.standing import Alike
 from app.errors import InvalidInput
 from app.policies.base import PolicyFile
 from app.policies.files import resolved
@@ -23,7 +24,8 @@ _SHOWN = 20  # differences of one run
 
 
 class Entry(BaseModel):
-    """One decision. `texts`, `reads`, `seen`: how many of each were known; `opened`: origins that a person had approved."""
+    """One decision. `texts`, `reads`, `seen`: how many of each were known; `opened`: origins that a person had approved, `standing`: what for the
+    rest of the run."""
 
     action: Action
     verdict: Verdict
@@ -33,6 +35,7 @@ class Entry(BaseModel):
     reads: int
     seen: int
     opened: list[tuple[str, int]] = Field(default_factory=list)
+    standing: list[Alike] = Field(default_factory=list)
     before: str
     hash: str
 
@@ -65,11 +68,10 @@ class Log(BaseModel):
     seen: int = 0
 
     def add(
-        self, texts: Sequence[str], reads: Sequence[Read], seen: Sequence[Seen], reach: Reach, action: Action, decision: GateDecision
+        self, texts: Sequence[str], reads: Sequence[Read], seen: Sequence[Seen], gate: Gate, action: Action, decision: GateDecision
     ) -> Entry:
         """Write a decision down; what has become known since the last one goes into its hash."""
         known = {"texts": list(texts[self.texts :]), "reads": _plain(reads[self.reads :]), "seen": _plain(seen[self.seen :])}
-        opened = sorted(reach.approved)
         entry = Entry(
             action=action,
             verdict=decision.verdict,
@@ -78,11 +80,13 @@ class Log(BaseModel):
             texts=len(texts),
             reads=len(reads),
             seen=len(seen),
-            opened=opened,
+            opened=sorted(gate.allows_request.approved),
+            standing=sorted(gate.standing.allowed),
             before=self.last,
             hash="",
         )
-        entry.hash = hash_of([entry.model_dump(mode="json", exclude={"hash"}), known])
+        left_out = {"hash"} if entry.standing else {"hash", "standing"}  # records from before there was such a thing stay whole
+        entry.hash = hash_of([entry.model_dump(mode="json", exclude=left_out), known])
         self.last, self.texts, self.reads, self.seen = entry.hash, entry.texts, entry.reads, entry.seen
         return entry
 
@@ -136,8 +140,9 @@ def decided(record: Record, own_ports: set[int], policy: Policy | PolicyFile) ->
     for number, entry in enumerate(record.entries):
         texts, reads, seen = known.texts[: entry.texts], known.reads[: entry.reads], known.seen[: entry.seen]
         gate.allows_request.approved = set(entry.opened)
+        gate.standing.allowed = set(entry.standing)
         made = GateDecision(entry.verdict, entry.rule, entry.reason)
-        if log.add(texts, reads, seen, gate.allows_request, entry.action, made).hash != entry.hash:
+        if log.add(texts, reads, seen, gate, entry.action, made).hash != entry.hash:
             raise _broken(number)
         gate.follow(texts, reads, seen, known.files)
         found.append(gate.judge(entry.action))

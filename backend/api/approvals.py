@@ -20,15 +20,15 @@ async def list_approvals(
     run_id: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page[Approval]:
     """Approvals, newest first."""
-    return await store.runs.approvals_page(cursor, limit, status, run_id)
+    return await store.approvals.page(cursor, limit, status, run_id)
 
 
 @router.get("/{approval_id}", responses=documented(401, 404, 422, 503))
 async def get_approval(store: StoreDep, approval_id: str) -> Approval:
-    return await store.runs.get_approval(approval_id)
+    return await store.approvals.get(approval_id)
 
 
 @router.post("/{approval_id}/decide", responses=documented(400, 401, 404, 409, 413, 422, 503))
 async def decide_approval(store: StoreDep, approval_id: str, decision: ApprovalDecision) -> Approval:
-    """Approve or reject. The same decision again is fine, another one is 409."""
-    return await store.runs.decide(approval_id, decision)
+    """Approve or reject. The same decision again is fine; another one, or one that comes too late, is 409."""
+    return await store.approvals.decide(approval_id, decision)

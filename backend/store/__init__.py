@@ -8,6 +8,7 @@ from backend.blobs import Blobs
 from backend.database import Database, durable_url
 from backend.redaction import Redactor
 from backend.store.answers import Answers
+from backend.store.approvals import Approvals
 from backend.store.bell import Bell
 from backend.store.files import Files
 from backend.store.keys import Keys
@@ -28,6 +29,7 @@ class Store:
         self.files = Files(self.database, self.redactor, self.bell, Blobs(settings.data_dir / "blobs"))
         self.tasks = Tasks(self.files, settings.max_task_chars, settings.policies_dir)
         self.runs = Runs(self.database, self.redactor, self.bell)
+        self.approvals = Approvals(self.runs, settings.approval_hours * 3600)
         self.turns = Turns(self.database, self.redactor, self.bell)
         self.answers = Answers(self.database, owner=secrets.token_hex(8))
         self.keys = Keys(self.database)

@@ -1,6 +1,4 @@
-"""Runs as a person handles them: look, cancel, pause, resume, say a word; and the approvals they decide, once."""
-
-from datetime import UTC, datetime
+"""Runs as a person handles them: look, cancel, pause, resume, say a word."""
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,7 +7,7 @@ from agents.safety.log import Entry, Known, Record
 from agents.state import TeamState
 from app.errors import Conflict, InvalidInput, NotFound
 from app.events import Event, EventType, NewEvent
-from app.schemas import Approval, ApprovalDecision, ApprovalKind, ApprovalStatus, Page, Run, RunStatus, TaskCreate
+from app.schemas import ApprovalStatus, Page, Run, RunStatus, TaskCreate
 from backend.store.base import WITHOUT_STATE, Shelf, as_run, storable
 from backend.store.pages import page_of, window
 from backend.tables import ApprovalRow, EventRow, MessageRow, RunRow, TaskRow
@@ -132,69 +130,6 @@ class Runs(Shelf):
                 self.queue(run, "the person answered")
         return self._rung(run)
 
-    # Approvals
-
-    async def approvals_page(
-        self, cursor: str | None, limit: int, status: ApprovalStatus | None = None, run_id: str | None = None
-    ) -> Page[Approval]:
-        query = select(ApprovalRow)
-        if status is not None:
-            query = query.where(ApprovalRow.status == status.value)
-        if run_id is not None:
-            query = query.where(ApprovalRow.run_id == (run_id if storable(run_id) else ""))
-        async with self.database.read() as session:
-            rows = (await session.exec(window(query, ApprovalRow, cursor, limit))).all()
-        return page_of(rows, limit, _as_approval)
-
-    async def get_approval(self, approval_id: str) -> Approval:
-        async with self.database.read() as session:
-            return _as_approval(await self._approval(session, approval_id))
-
-    async def decide(self, approval_id: str, decision: ApprovalDecision) -> Approval:
-        """Decide once. The same decision again changes nothing; another one raises Conflict."""
-        plan = self._checked_plan(decision)
-        async with self.database.write() as session:
-            run = await self.locked(session, (await self._approval(session, approval_id)).run_id)
-            approval = await self._approval(session, approval_id, fresh=True)
-            if plan is not None and approval.kind != ApprovalKind.PLAN.value:
-                raise InvalidInput("Only the approval of a plan takes an edited plan.", hint="Leave `plan` out.")
-            if approval.status != ApprovalStatus.PENDING.value:
-                if approval.status == decision.decision.value and approval.edited_plan == plan:
-                    return _as_approval(approval)
-                raise Conflict(f"This was already decided: {approval.status}.", hint="A decision stands; steer the run with a message.")
-            approval.status = decision.decision.value
-            approval.explanation = self.redactor.text(decision.explanation)
-            approval.edited_plan = plan
-            approval.decided_at = datetime.now(UTC)
-            payload = {"approval_id": approval.id, "decision": approval.status, "explanation": approval.explanation}
-            self.append(session, run, [NewEvent(type=EventType.APPROVAL_DECIDED, payload=payload)])
-            if RunStatus(run.status) == RunStatus.AWAITING_APPROVAL:
-                self.queue(run, f"the person {approval.status} it")
-        self.bell.ring(run.id)
-        return _as_approval(approval)
-
-    def _checked_plan(self, decision: ApprovalDecision) -> list[dict[str, object]] | None:
-        """The edited plan as numbered steps. Raises InvalidInput."""
-        if decision.decision not in {ApprovalStatus.APPROVED, ApprovalStatus.REJECTED}:
-            raise InvalidInput(f"`{decision.decision.value}` is not a decision.", hint="Use `approved` or `rejected`.")
-        if decision.plan is None:
-            return None
-        if not 1 <= len(decision.plan) <= 50:
-            raise InvalidInput(f"A plan of {len(decision.plan)} steps cannot be taken.", hint="Give 1 to 50 steps.")
-        steps: list[dict[str, object]] = []
-        for number, step in enumerate(decision.plan, 1):
-            agent, instruction = step.get("agent"), step.get("instruction")
-            if not isinstance(agent, str) or not isinstance(instruction, str) or not instruction.strip() or len(instruction) > 4000:
-                raise InvalidInput(f"Step {number} of the plan cannot be read.", hint="A step is {agent, instruction}, both text.")
-            steps.append({"number": number, "agent": self.redactor.text(agent)[:100], "instruction": self.redactor.text(instruction)})
-        return steps
-
-    async def _approval(self, session: AsyncSession, approval_id: str, fresh: bool = False) -> ApprovalRow:
-        row = await session.get(ApprovalRow, approval_id, populate_existing=fresh) if storable(approval_id) else None
-        if row is None:
-            raise NotFound(f"There is no approval `{approval_id[:80]}`.", hint="GET /v1/approvals?status=pending lists those that wait.")
-        return row
-
     async def _waits_for(self, session: AsyncSession, run: RunRow) -> RunStatus | None:
         """What a paused run still waits for, None when it can go on: the approval is decided, the question answered."""
         waiting = (run.state or {}).get("waiting")
@@ -210,7 +145,3 @@ class Runs(Shelf):
     def _rung(self, run: RunRow) -> Run:
         self.bell.ring(run.id)
         return as_run(run)
-
-
-def _as_approval(row: ApprovalRow) -> Approval:
-    return Approval.model_validate(row, from_attributes=True)

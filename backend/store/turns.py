@@ -253,7 +253,7 @@ class Turns(Shelf):
 
     async def _inbox(self, session: AsyncSession, run: RunRow) -> tuple[Inbox, list[int]]:
         """Decisions and messages that no turn has read, and the numbers of the messages."""
-        decided = [ApprovalStatus.APPROVED.value, ApprovalStatus.REJECTED.value]
+        decided = [ApprovalStatus.APPROVED.value, ApprovalStatus.REJECTED.value, ApprovalStatus.EXPIRED.value]  # too late is a no
         query = select(ApprovalRow).where(
             ApprovalRow.run_id == run.id, col(ApprovalRow.taken_in).is_(None), col(ApprovalRow.status).in_(decided)
         )
@@ -266,6 +266,8 @@ class Turns(Shelf):
                 approved=a.status == ApprovalStatus.APPROVED.value,
                 explanation=a.explanation or "",
                 plan=[PlanStep.model_validate(step) for step in a.edited_plan] if a.edited_plan is not None else None,
+                alike=a.for_run,
+                edits=a.edits or {},
             )
             for a in approvals
         ]
@@ -311,6 +313,7 @@ class Turns(Shelf):
                         action=self.redactor.value(action),
                         plan=self.redactor.value(steps),
                         reason=self.redactor.text(waiting.reason),
+                        alike=waiting.alike_words,
                     )
                 )
             self.wait(session, run, RunStatus.AWAITING_APPROVAL, step)

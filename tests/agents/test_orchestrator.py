@@ -171,6 +171,42 @@ async def test_a_write_asks_and_the_next_turn_carries_the_decision_out():
     assert len(web.done) == 1 and state.outcome and state.outcome.status == "succeeded"
 
 
+async def test_what_a_person_allows_for_the_run_is_not_asked_about_again():
+    web = Hand("web", ("web.click", "web.click", "web.click"), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, events = await play(crew)
+    assert state.waiting and events[-1].payload["alike"] == "changes at site.test:80"
+    yes = Decision(waiting_id=state.waiting.id, approved=True, alike=True)
+    state, events = await play(crew, state, Inbox(decisions=[yes]))
+    assert len(web.done) == 3 and state.outcome and state.outcome.status == "succeeded"
+    rules = [e.payload["rule"] for e in events if e.type == EventType.GATE_DECIDED]
+    assert rules.count("approved-alike") == 2
+
+
+@pytest.mark.parametrize(
+    ("effect", "target"), [(Effect.PAY, "POST http://site.test/order"), (Effect.DELETE, "POST http://site.test/order")]
+)
+async def test_payments_and_deletions_are_asked_about_one_by_one(effect, target):
+    web = Hand("web", ("web.click", "web.click"), effect, target)
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, _ = await play(crew)
+    assert state.waiting and state.waiting.alike is None
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=True, alike=True)]))
+    assert state.waiting and len(web.done) == 1
+
+
+async def test_what_a_person_changed_is_what_is_done():
+    web = Hand("web", ("web.type",), Effect.WRITE, "POST http://site.test/order")
+    crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)
+    state, _ = await play(crew)
+    assert state.waiting and state.waiting.action
+    given = {"text": "9", "form": {"Count": "9", "Name": "Ann"}}
+    state.waiting.action = state.waiting.action.model_copy(update={"arguments": given})
+    edits = {"text": "3", "label": "no argument of this action"}
+    state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=True, edits=edits)]))
+    assert [done.arguments for done in web.done] == [{"text": "3", "form": {"Count": "3", "Name": "Ann"}}]
+
+
 async def test_a_decision_on_something_else_changes_nothing():
     web = Hand("web", ("web.click",), Effect.WRITE, "POST http://site.test/order")
     crew = team(script(), web, Hand("files"), policy=Policy.ASK_WRITES)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from agents.safety.standing import Alike
 from agents.state import Outcome, TeamState, TurnResult, Waiting
 from app.config import Settings
-from app.errors import ElementMissing, KeepsakeError, ModelUnavailable, SetupError, StorageError
+from app.errors import Conflict, ElementMissing, InvalidInput, KeepsakeError, ModelUnavailable, SetupError, StorageError
 from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalDecision, ApprovalKind, ApprovalStatus, Effect, Run, RunStatus, TaskCreate
 from backend.database import async_url, durable_url, sync_url
@@ -190,7 +192,7 @@ async def test_a_decision_reaches_the_next_turn(store: Store) -> None:
     waiting = Waiting(id=new_id("appr"), kind=ApprovalKind.ACTION, action=action(), reason="asks")
     assert await store.turns.commit(claim, result(1, waiting=waiting), 0) == RunStatus.AWAITING_APPROVAL
     assert run.id not in dict(await store.turns.live())
-    await store.runs.decide(waiting.id, ApprovalDecision(decision=ApprovalStatus.APPROVED, explanation="fine"))
+    await store.approvals.decide(waiting.id, ApprovalDecision(decision=ApprovalStatus.APPROVED, explanation="fine"))
     following = await store.turns.claim(run.id, 2)
     (decision,) = following.inbox.decisions
     assert decision.approved and decision.waiting_id == waiting.id and decision.explanation == "fine"
@@ -198,12 +200,65 @@ async def test_a_decision_reaches_the_next_turn(store: Store) -> None:
     assert (await store.turns.claim(run.id, 2)).inbox.decisions == []
 
 
+async def test_a_decision_that_comes_too_late_counts_as_a_no(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, claim = await begun(store)
+    waiting = Waiting(id=new_id("appr"), kind=ApprovalKind.ACTION, action=action(), reason="asks")
+    await store.turns.commit(claim, result(1, waiting=waiting), 0)
+    known = await store.approvals.get(waiting.id)
+    assert known.expires_at and (known.expires_at - known.created_at).total_seconds() == store.approvals.approval_s
+    monkeypatch.setattr(store.approvals, "approval_s", -1.0)
+    yes = ApprovalDecision(decision=ApprovalStatus.APPROVED)
+    with pytest.raises(Conflict, match="counts as rejected"):
+        await store.approvals.decide(waiting.id, yes)
+    assert (await store.approvals.get(waiting.id)).status == ApprovalStatus.EXPIRED
+    (decision,) = (await store.turns.claim(run.id, 2)).inbox.decisions
+    assert not decision.approved and decision.explanation == "Nobody decided in time."
+    with pytest.raises(Conflict, match="already decided"):
+        await store.approvals.decide(waiting.id, yes)
+
+
+async def test_a_clock_that_was_set_back_makes_no_approval_live_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, claim = await begun(store)
+    waiting = Waiting(id=new_id("appr"), kind=ApprovalKind.ACTION, action=action(), reason="asks")
+    await store.turns.commit(claim, result(1, waiting=waiting), 0)
+
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=1)
+
+    monkeypatch.setattr("backend.store.approvals.datetime", Yesterday)
+    with pytest.raises(Conflict, match="counts as rejected"):
+        await store.approvals.decide(waiting.id, ApprovalDecision(decision=ApprovalStatus.APPROVED))
+
+
+async def test_only_what_is_offered_can_be_allowed_for_the_run_or_changed(store: Store) -> None:
+    run, claim = await begun(store)
+    typed = action().model_copy(update={"kind": "web.type", "arguments": {"text": "hello"}})
+    alike = Alike("web.type", "write", "shop.test:80", "ask-write")
+    waiting = Waiting(id=new_id("appr"), kind=ApprovalKind.ACTION, action=typed, reason="asks", alike=alike, alike_words=alike.words)
+    await store.turns.commit(claim, result(1, waiting=waiting), 0)
+    assert (await store.approvals.get(waiting.id)).alike == "changes at shop.test:80"
+    approved, rejected = ApprovalStatus.APPROVED, ApprovalStatus.REJECTED
+    for wrong in (
+        ApprovalDecision(decision=rejected, for_run=True),
+        ApprovalDecision(decision=rejected, edits={"text": "x"}),
+        ApprovalDecision(decision=approved, edits={"target": "http://evil.example"}),
+    ):
+        with pytest.raises(InvalidInput):
+            await store.approvals.decide(waiting.id, wrong)
+    good = ApprovalDecision(decision=approved, for_run=True, edits={"text": "bye"})
+    assert (await store.approvals.decide(waiting.id, good)) == (await store.approvals.decide(waiting.id, good))
+    (decision,) = (await store.turns.claim(run.id, 2)).inbox.decisions
+    assert decision.alike and decision.edits == {"text": "bye"}
+
+
 async def test_racing_decisions_have_one_winner(store: Store) -> None:
     _, claim = await begun(store)
     waiting = Waiting(id=new_id("appr"), kind=ApprovalKind.ACTION, action=action(), reason="asks")
     await store.turns.commit(claim, result(1, waiting=waiting), 0)
     both = [ApprovalDecision(decision=d) for d in (ApprovalStatus.APPROVED, ApprovalStatus.REJECTED)]
-    tries = await asyncio.gather(*(store.runs.decide(waiting.id, d) for d in both), return_exceptions=True)
+    tries = await asyncio.gather(*(store.approvals.decide(waiting.id, d) for d in both), return_exceptions=True)
     assert sum(isinstance(t, KeepsakeError) for t in tries) == 1
 
 

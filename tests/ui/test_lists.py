@@ -71,6 +71,17 @@ def test_approvals_of_all_runs_are_together_oldest_first(open_page: Page):
     assert "run=run_question" in {link.proto.query_string for link in page.page_link}
 
 
+def test_several_approvals_are_decided_at_once(open_page: Page, world: World):
+    second = world.add(stories.lookup("z"), "Another one.", "run_z")
+    page = open_page("approvals")
+    for key in ("pick-appr_a1", "pick-appr_z1"):
+        page.checkbox(key=key).check().run()
+    page.button(key="several-approve").click().run()
+    assert world.runs["run_approval"].approvals["appr_a1"]["status"] == "approved"
+    assert second.approvals["appr_z1"]["status"] == "approved"
+    assert not [b for b in page.button if b.key == "several-approve"]
+
+
 def test_an_approval_is_decided_there(open_page: Page, world: World):
     page = open_page("approvals")
     page.button(key="approve-appr_a1").click().run()

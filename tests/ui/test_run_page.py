@@ -157,6 +157,29 @@ def test_the_page_keeps_what_it_has_when_the_api_goes_away_and_catches_up(open_p
 # Decisions
 
 
+def decided(decision: str, **more) -> dict:
+    return {"decision": decision, "explanation": "", "plan": None, "for_run": False, "edits": None} | more
+
+
+def test_a_program_can_be_changed_before_it_is_approved(open_page: Page, world: World):
+    page = open_page("run", run="run_approval")
+    button(page, "Change…").click().run()
+    assert "Approve" not in {b.label for b in page.button}
+    page.text_area(key="edit-appr_a1-code").set_value("print(1)")
+    button(page, "Approve as changed").click().run()
+    assert posted(world, "appr_a1/decide") == [decided("approved", edits={"code": "print(1)"})]
+
+
+def test_what_is_alike_can_be_allowed_for_the_run(open_page: Page, world: World):
+    page = open_page("run", run="run_approval")
+    assert not [b for b in page.button if b.key == "alike-appr_a1"]
+    request = next(e for e in world.runs["run_approval"].events if e.type == "approval.requested")
+    request.payload["alike"] = "programs in the workspace"
+    page = open_page("run", run="run_approval")
+    page.button(key="alike-appr_a1").click().run()
+    assert posted(world, "appr_a1/decide") == [decided("approved", for_run=True)]
+
+
 def test_an_approval_shows_what_where_and_with_what_and_approving_sends_it(open_page: Page, world: World):
     page = open_page("run", run="run_approval")
     shown = texts(page)
@@ -164,7 +187,7 @@ def test_an_approval_shows_what_where_and_with_what_and_approving_sends_it(open_
     assert stories.PROGRAM in shown
     assert "This runs a program in the sandbox." in shown
     button(page, "Approve").click().run()
-    assert posted(world, "appr_a1/decide") == [{"decision": "approved", "explanation": "", "plan": None}]
+    assert posted(world, "appr_a1/decide") == [decided("approved")]
     assert world.runs["run_approval"].run.status == RunStatus.RUNNING
 
 
@@ -174,7 +197,7 @@ def test_refusing_takes_a_reason_and_offers_no_approval_meanwhile(open_page: Pag
     assert "Approve" not in {b.label for b in page.button}
     page.text_input(key="reason-appr_a1").set_value("use the price with tax")
     button(page, "Refuse").click().run()
-    assert posted(world, "appr_a1/decide") == [{"decision": "rejected", "explanation": "use the price with tax", "plan": None}]
+    assert posted(world, "appr_a1/decide") == [decided("rejected", explanation="use the price with tax")]
 
 
 def test_a_change_of_mind_brings_approve_back(open_page: Page):
@@ -245,14 +268,14 @@ def test_a_plan_is_edited_reordered_and_accepted(open_page: Page, world: World):
 def test_an_unchanged_plan_is_accepted_as_it_is(open_page: Page, world: World):
     page = open_page("run", run="run_plan")
     button(page, "Start with this plan").click().run()
-    assert posted(world, "appr_p/decide") == [{"decision": "approved", "explanation": "", "plan": None}]
+    assert posted(world, "appr_p/decide") == [decided("approved")]
 
 
 def test_a_plan_is_rejected_with_a_reason(open_page: Page, world: World):
     page = open_page("run", run="run_plan")
     page.text_input(key="plan-why-appr_p").set_value("too long")
     button(page, "Reject the plan").click().run()
-    assert posted(world, "appr_p/decide") == [{"decision": "rejected", "explanation": "too long", "plan": None}]
+    assert posted(world, "appr_p/decide") == [decided("rejected", explanation="too long")]
 
 
 def test_a_question_is_answered(open_page: Page, world: World):

@@ -1,43 +1,33 @@
-"""The gate as a person sees it: the card that asks, and what was decided."""
+"""The gate as a person sees it: what exactly would be done, and what was decided."""
 
 import json
 from typing import Any
 
 import streamlit as st
 
-from app.errors import KeepsakeError
 from app.events import RunView
-from app.schemas import Action, ApprovalDecision, ApprovalKind, ApprovalStatus
-from ui.parts.api import api
-from ui.parts.callout import show_error
-from ui.parts.words import EFFECT, VERDICT, Look, agent_look, verb
+from app.schemas import Action
+from ui.parts.words import VERDICT, Look, verb
 
 _PLACES = {"web": "Where", "files": "File", "code": "Where", "tool": "Where"}
 _NAMES = {"code": "Program", "text": "With", "label": "Element", "page_url": "On page"}
 _PLAIN = {"label", "rows", "then"}  # arguments that read as a word, not as a block
 _INTERNAL = {"locator", "enter"}
-_FORM = {"form", "filled", "choices", "presses", "alike", "title", "near", "row", "rows", "totals", "text"}  # shown as what is sent
+_FORM = {
+    "form",
+    "filled",
+    "choices",
+    "offered",
+    "presses",
+    "alike",
+    "title",
+    "near",
+    "row",
+    "rows",
+    "totals",
+    "text",
+}  # shown as what is sent
 _LONG = 4000  # characters of one argument that are shown
-
-
-def approval_card(approval_id: str, kind: ApprovalKind, action: Action, reason: str, *, shortcut: bool = False) -> bool:
-    """One pending action with its two answers; True once it has been decided. `shortcut` lets Ctrl+Enter approve (one card a page)."""
-    unknown = kind == ApprovalKind.UNKNOWN_OUTCOME
-    look, effect = agent_look(action.agent), EFFECT[action.effect]
-    with st.container(key=f"ask-{approval_id}", gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            title = "Should it try this again?" if unknown else "May the team do this?"
-            st.subheader(title, anchor=False, width="content")
-            st.badge(look.name, icon=look.icon, color=look.colour)
-            st.badge(effect.name, icon=effect.icon, color=effect.colour)
-        if unknown:
-            st.markdown("This was begun and cut off, and nobody knows whether it happened. Trying again may do it **twice**.")
-        canonical(action, key=approval_id)
-        with st.container(key=f"why-{approval_id}"):
-            st.text(reason)
-        if is_refusing(approval_id):
-            return _refusing(approval_id, unknown)
-        return _answers(approval_id, unknown, shortcut)
 
 
 def canonical(action: Action, *, key: str) -> None:
@@ -113,53 +103,6 @@ def argument(name: str, value: Any) -> None:
         st.code(shown, language=language, wrap_lines=True, height=280 if shown.count("\n") > 14 else "content")
 
 
-def is_refusing(approval_id: str) -> bool:
-    """Whether the person is giving a reason for a no just now."""
-    return bool(st.session_state.get(f"refusing-{approval_id}"))
-
-
-def _answers(approval_id: str, unknown: bool, shortcut: bool) -> bool:
-    yes, no = ("Try it again", "Count it as done…") if unknown else ("Approve", "Refuse…")
-    with st.container(horizontal=True, gap="small"):
-        # No shortcut where approving may do a thing twice.
-        keys = "Ctrl+Enter" if shortcut and not unknown else None
-        approved = st.button(yes, type="primary", icon=":material/check:", key=f"approve-{approval_id}", shortcut=keys)
-        if st.button(no, icon=":material/close:", key=f"refuse-{approval_id}"):
-            st.session_state[f"refusing-{approval_id}"] = True
-            st.rerun()
-    return approved and decide(approval_id, ApprovalStatus.APPROVED, "")
-
-
-def _refusing(approval_id: str, unknown: bool) -> bool:
-    """The second half of a no: room for a reason. Approve is gone meanwhile, so no key can say yes by mistake."""
-    why = st.text_input(
-        "What should the team know?" if unknown else "Why? The team reads this and looks for another way.",
-        key=f"reason-{approval_id}",
-        max_chars=4000,
-        placeholder="Optional, such as: the order is there" if unknown else "Optional, such as: use the price with tax",
-    )
-    name, icon = ("Count it as done", ":material/done_all:") if unknown else ("Refuse", ":material/block:")
-    with st.container(horizontal=True, gap="small"):
-        refused = st.button(name, type="primary", icon=icon, key=f"refuse-send-{approval_id}")
-        if st.button("Back", type="tertiary", key=f"refuse-back-{approval_id}"):
-            st.session_state.pop(f"refusing-{approval_id}", None)
-            st.rerun()
-    return refused and decide(approval_id, ApprovalStatus.REJECTED, why or "")
-
-
-def decide(approval_id: str, decision: ApprovalStatus, explanation: str, plan: list[dict[str, Any]] | None = None) -> bool:
-    """Send a decision; on failure show why and return False."""
-    try:
-        api().decide(approval_id, ApprovalDecision(decision=decision, explanation=explanation, plan=plan))
-    except KeepsakeError as error:
-        show_error(error, "The decision was not taken", key=f"decide-{approval_id}")
-        return False
-    st.session_state.pop(f"refusing-{approval_id}", None)
-    yes = decision == ApprovalStatus.APPROVED
-    st.toast("Approved." if yes else "Refused.", icon=":material/check:" if yes else ":material/block:")
-    return True
-
-
 def approval_of(view: RunView, action_id: str) -> dict[str, Any] | None:
     """The approval that was asked for an action, pending or decided."""
     return next((a for a in view.approvals.values() if (a.get("action") or {}).get("id") == action_id), None)
@@ -186,6 +129,10 @@ def verdict_line(entry: dict[str, Any], view: RunView) -> None:
         st.text(f"{entry['reason']} (rule {entry['rule']})", width="content")
     if asked and asked.get("explanation"):
         st.text(f"“{asked['explanation']}”")
+    if asked and asked.get("for_run"):
+        st.caption("For the rest of this run")
+    for name, text in (asked or {}).get("edits", {}).items():
+        argument(name, text)
 
 
 def gate_card(view: RunView) -> None:
@@ -201,6 +148,8 @@ def gate_card(view: RunView) -> None:
                 number = sum(1 for _, e in entries if e["verdict"] == verdict)
                 if number:
                     st.badge(f"{number} {look.name}", icon=look.icon, color=look.colour)
+        if times := len(view.approvals):
+            st.caption(f"You were asked {'once' if times == 1 else f'{times} times'}.")
         for block, entry in [x for x in entries if x[1]["verdict"] != "allow"][-6:]:
             action = actions.get(entry["action_id"], {})
             with st.container(gap="xxsmall", key=f"gate-line-{entry['seq']}"):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.events import RunView
 from app.schemas import ApprovalStatus, RunStatus
-from ui.parts.gate import decide
+from ui.parts.approval import decide
 from ui.parts.icon_button import icon_button
 from ui.parts.words import agent_look
 

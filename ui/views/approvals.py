@@ -3,10 +3,10 @@
 import streamlit as st
 
 from app.errors import KeepsakeError
-from app.schemas import Approval, ApprovalKind, Run
+from app.schemas import Approval, ApprovalKind, ApprovalStatus, Run
 from ui.parts.api import api, asking_runs, pending_approvals, task_of
+from ui.parts.approval import approval_card, decide, is_busy
 from ui.parts.callout import callout, show_error
-from ui.parts.gate import approval_card, is_refusing
 from ui.parts.links import run_link
 from ui.parts.words import agent_look, ago
 
@@ -20,23 +20,39 @@ def page() -> None:
     if not waiting and not asking:
         callout("good", "Nothing waits for you", "Runs that ask for a decision appear here by themselves.", key="none")
     # No key may say yes to one action while a reason against another is being typed.
-    keys = not any(is_refusing(a.id) for a in waiting)
+    keys = not any(is_busy(a.id) for a in waiting)
+    several([a for a in waiting if a.kind == ApprovalKind.ACTION])
     for number, approval in enumerate(waiting):
         with st.container(key=f"approval-{approval.id}", gap="xsmall"):
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 st.caption(f"asked {ago(approval.created_at)}", width="content")
                 run_link(approval.run_id, "Open its run")
+                if approval.kind == ApprovalKind.ACTION and len(waiting) > 1:
+                    st.checkbox("Select", key=f"pick-{approval.id}")
             with st.container(key=f"for-{approval.id}"):
                 st.text(task_text(approval.run_id))
             if approval.kind == ApprovalKind.PLAN:
                 plan_card(approval)
             elif approval.action and approval_card(
-                approval.id, approval.kind, approval.action, approval.reason, shortcut=keys and number == 0
+                approval.id, approval.kind, approval.action, approval.reason, alike=approval.alike, shortcut=keys and number == 0
             ):
                 st.rerun()
     for run in asking:
         question(run)
     watch([x.id for x in [*waiting, *asking]])
+
+
+def several(waiting: list[Approval]) -> None:
+    """One answer to all that are selected. Each is decided by itself, as it stands on its card."""
+    picked = [a for a in waiting if st.session_state.get(f"pick-{a.id}")]
+    if not picked:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="several"):
+        st.markdown(f"**{len(picked)} selected**", width="content")
+        yes = st.button(f"Approve {len(picked)}", type="primary", icon=":material/check:", key="several-approve")
+        no = st.button(f"Refuse {len(picked)}", icon=":material/block:", key="several-refuse")
+    if (yes or no) and all(decide(a.id, ApprovalStatus.APPROVED if yes else ApprovalStatus.REJECTED, "") for a in picked):
+        st.rerun()
 
 
 def task_text(run_id: str) -> str:

@@ -8,11 +8,12 @@ import streamlit as st
 
 from app.errors import KeepsakeError
 from app.schemas import Action, ApprovalKind, RunStatus
+from ui.parts.approval import approval_card
 from ui.parts.browser_view import browser_card
 from ui.parts.callout import callout, show_error
 from ui.parts.charts import memory_card
 from ui.parts.feed import Feed, open_feed
-from ui.parts.gate import approval_card, gate_card
+from ui.parts.gate import gate_card
 from ui.parts.head import head, title
 from ui.parts.ledger import facts_card, next_line
 from ui.parts.links import RUNS
@@ -61,7 +62,9 @@ def decision(feed: Feed) -> None:
         if kind == ApprovalKind.PLAN:
             done = plan_editor(identity, pending.get("plan") or [], feed.members)
         else:
-            done = approval_card(identity, kind, Action(**pending["action"]), pending.get("reason", ""), shortcut=number == 0)
+            action, reason, alike = Action(**pending["action"]), pending.get("reason", ""), pending.get("alike", "")
+            times = len(feed.view.approvals)
+            done = approval_card(identity, kind, action, reason, alike=alike, times=times, shortcut=number == 0)
         if done:
             feed.refresh()
             st.rerun()

@@ -25,7 +25,7 @@ def record() -> Record:
     for action in [*wishes, wishes[-1], use(cart("Ivory Lamp"), "Place order")]:
         gate.follow(known.texts, [], known.seen, [])
         decision = gate.judge(action)
-        entries.append(log.add(known.texts, [], known.seen, gate.allows_request, action, decision))
+        entries.append(log.add(known.texts, [], known.seen, gate, action, decision))
         done = deed(action) if decision.permit else None
         known.seen += [*([done] if done else []), page("http://shop.example/", "Fernwood")]
     return Record(known=known, entries=entries, last=log.last)
