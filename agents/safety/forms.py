@@ -18,6 +18,7 @@ from app.schemas import Effect
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _STRICT = frozenset({Effect.DELETE, Effect.PAY, Effect.CREDENTIAL})
+_TIME = re.compile(r"[\d:./ -]+(?:am|pm|h)?", re.IGNORECASE)  # `To: 11:30` names nobody
 _MASKED = "********"
 
 
@@ -43,7 +44,8 @@ def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = N
     named = _verbs(words)
     families = known.families_of(named)
     effects = {known.families[number].effect for number in families}
-    if known.carts & {*words, *path} and Effect.PAY not in effects:
+    fills = known.carts & {*words} or (known.carts & {*path} and (not named or named & known.filling))
+    if fills and Effect.PAY not in effects:
         return Doing(Effect.WRITE, families | known.families_of({"buy"}), buying=True)
     for word in path:  # `/orders/7/cancel`; `/orders` names a thing
         if word in verbs() and (strict := {known.families[n].effect for n in known.families_of({word})} & _STRICT):
@@ -53,7 +55,7 @@ def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = N
         effects.add(Effect.PAY)  # `Submit payment`
         families |= known.families_of({"pay"})
     asked = [set(words_in(name)) for name in fields]
-    if any(own & known.addressees for own in asked):
+    if any(set(words_in(name)) & known.addressees and not _TIME.fullmatch(value.strip()) for name, value in fields.items()):
         effects.add(Effect.PAY if any(own & known.amounts for own in asked) else Effect.SEND)
     if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & set(words):
         effects.add(Effect.CREDENTIAL)
@@ -97,7 +99,8 @@ def particular(text: str, common: Iterable[str] = ()) -> list[str]:
 def behind_verb(label: str) -> str:
     """What a label names besides its verb: of `Remove Copper Kettle`, `copper kettle`."""
     words = words_in(label)
-    at = next((at for at, word in enumerate(words) if stem(word) in verbs()), -1)
+    pair = next((pair for pair in lexicon().pairs if " ".join(words).startswith(pair)), "")
+    at = 1 if pair else next((at for at, word in enumerate(words) if stem(word) in verbs()), -1)
     return " ".join(words[at + 1 :])
 
 
@@ -114,10 +117,13 @@ def addressed(fields: Mapping[str, Any]) -> bool:
 
 
 def _verbs(words: list[str]) -> set[str]:
-    """The first verb of a label, both of `Save and publish`; what follows a verb is a thing (`Cancel order`). A neutral one says nothing."""
+    """The first verb of a label, both of `Save and publish`; what follows a verb is a thing (`Cancel order`). A neutral one says nothing, and
+    what follows it only if it is no usual thing (`Save contact`)."""
     known = lexicon()
     pairs = {verb for pair, verb in known.pairs.items() if pair in " ".join(words)}
     found = [word for word in map(stem, words) if word in verbs() - known.neutral]
+    if "and" not in words and words and stem(words[0]) in known.neutral:
+        found = [word for word in found if word not in known.nouns]
     return pairs or set(found if "and" in words else found[:1])
 
 

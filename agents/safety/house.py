@@ -12,7 +12,8 @@ from agents.safety.forms import Doing, acts, doing_of
 from agents.safety.judge import Ruling
 from agents.safety.leak import leak
 from agents.safety.seen import Seen, short
-from agents.safety.wish import Wish, filled
+from agents.safety.thing import filled
+from agents.safety.wish import Wish
 from app.schemas import Action, Effect, Verdict
 
 _RUNS = frozenset(  # endings of files that something would run

@@ -70,7 +70,57 @@ class Lexicon(BaseModel):
     addressees: Words
     needs: Words
     delegating: Words
-    fetching: tuple[str, ...]
+    fetching: Words
+    determiners: Words
+    prepositions: Words
+    adverbs: Words
+    opening: Words
+    modals: Words
+    wondering: Words
+    governing: Words
+    first: Words
+    before_doing: Words
+    others: Words
+    past: Words
+    obliging: Words
+    causing: Words
+    telling_verbs: Words
+    finding: Words
+    done: Words
+    to_me: Words
+    looking: Words
+    curious: Words
+    needing: Words
+    pleading: Words
+    asked: Words
+    tasked: Words
+    saying: Words
+    deals: Mapping[str, str]
+    opposites: tuple[tuple[str, str], ...]
+    nouns: Words
+    filling: Words
+    weighty: Words
+    renaming: Words
+    between: Words
+    had: Words
+    currency: Words
+    harmless: tuple[str, ...]
+    resuming: Words
+    entering: Words
+    light: Words
+    asked_about: Words
+    comparing: Words
+    conditions: Words
+    forbidding: tuple[str, ...]
+    selves: Words
+    doings: Words
+    untouched: Words
+    acquiring: Words
+    acquiring_within: Words
+    postponing: Words
+    wishers: Words
+    pronouns: Words
+    bounding: Words
     limits: Words
     limited: tuple[str, ...]
     acting: Words

@@ -18,7 +18,9 @@ _CLAUSE = re.compile(
 _GLUED = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]*\s)")  # `www.our-company.com.They sent`
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _QUOTES = re.compile(r"\"([^\"]{2,2000})\"|'((?:[^']|'(?=\w)){2,2000})'(?!\w)|“([^”]{2,2000})”|‘([^’]{2,2000})’|`([^`]{2,2000})`")
-_COLON = re.compile(r"(?:message|question|text|comment|note|reply|body|content)\b[^:\n]{0,80}:\s*(\S[^\n]*)", re.IGNORECASE)
+_COLON = re.compile(
+    r"(?:message|question|text|comment|note|reply|body|content)\b(?![^:\n]{0,80}\.\w{2,4}:)[^:\n]{0,80}:\s*(\S[^\n]*)", re.IGNORECASE
+)
 _BOUND = re.compile(r"\bat (?:the )?(?:most|least|latest)\b", re.IGNORECASE)  # bounds a number, and chooses nothing
 _ENDINGS = (("", ""), ("s", ""), ("es", ""), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e"), ("d", ""), ("ies", "y"), ("ied", "y"))
 
@@ -45,6 +47,7 @@ class Words:
     texts: tuple[str, ...]
     said: Said
     clauses: tuple[Clause, ...]
+    bare: str = ""  # without what they quote
 
     def say(self, value: Any) -> bool:
         """Whether the person said a value: letter for letter, or in the plural."""
@@ -71,7 +74,7 @@ class Words:
         # What is quoted is to be carried, not to be done; but quotes are also put around names.
         bare = _QUOTES.sub(lambda match: match[0] if len(match[0].split()) <= 3 else " ", whole)
         bare = _COLON.sub(lambda match: match[0].replace(match[1], " "), bare)
-        return cls(tuple(texts), Said(whole), tuple(_clause(part) for part in _CLAUSE.split(bare) if part and part.strip()))
+        return cls(tuple(texts), Said(whole), tuple(_clause(part) for part in _CLAUSE.split(bare) if part and part.strip()), bare)
 
 
 def joined(messages: Sequence[Words]) -> Words:

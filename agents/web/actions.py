@@ -26,6 +26,7 @@ from app.schemas import Action, Effect, Site
 
 AGENT = "web"
 _URL = 2000
+_OFFERED = 40  # options of a choice that are told
 _TEXT = 20_000  # characters typed at once
 _ROWS = 40  # of an order that are shown and judged
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -103,20 +104,23 @@ def to_action(choice: WebChoice, view: PageView | None, sites: list[Site]) -> Ac
 
 def sending(view: PageView, element: Element, effect: Effect, text: str | None = None) -> dict[str, Any]:
     """What goes out when `element` is used, with `text` put into it: the form's visible fields (`form`, name: value), those in which one only
-    chooses (`choices`), the button that Enter presses, what the form stands beside, what an order holds. The gate judges it, a person sees it.
+    chooses (`choices`, and what they offer: `offered`), the button that Enter presses, what the form stands beside, what an order holds. The gate
+    judges it, a person sees it.
     """
     own = [e for e in view.elements if e.form == element.form and e.kind not in ("link", "button")]
     form: dict[str, str] = {}
-    choices = []
+    choices, offered = [], {}
     for part in own:
         name = next(name for n in range(1, len(own) + 2) if (name := part.name if n == 1 else f"{part.name} {n}") not in form)
         form[name] = text if part is element and text is not None else part.value
         if part.kind != "box":
             choices.append(name)
+        if part.options:
+            offered[name] = [shorten(option, 60) for option in part.options[:_OFFERED]]
     pressed = _pressed(element, [e for e in view.elements if e.form == element.form])
     alike = [e for e in view.elements if (e.kind, e.name) == (element.kind, element.name)]
     beside = "row" if element.in_row else "near"
-    facts = {"form": form, "choices": choices, "presses": pressed.name if pressed else "", "alike": len(alike)}
+    facts = {"form": form, "choices": choices, "offered": offered, "presses": pressed.name if pressed else "", "alike": len(alike)}
     facts |= {"title": view.title, beside: element.near} | (_order(view) if effect == Effect.PAY else {})
     return {name: value for name, value in facts.items() if value}
 

@@ -1,0 +1,137 @@
+"""What a message asks of whoever reads it, besides the deeds that it wishes: whether it wants to be told something, forbids, or puts off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from agents.safety.lexicon import lexicon
+from agents.safety.sentence import FILE, MARKS, Sentence, sentences
+from agents.safety.words import Words, stem
+from app.schemas import Effect
+
+_SHORTEST = 6  # words and marks; `Quick favour?` wants no answer
+
+
+@dataclass(frozen=True)
+class Asking:
+    """`acquires`: something is to be got; `tells`: something is to be told; `finds`: to be found out; `forbids`: nothing is to be done, or by
+    others; `denied`: effects of deeds that are not to be done; `waits`: it speaks of another time, or of somebody's leave."""
+
+    acquires: bool
+    tells: bool
+    finds: bool
+    forbids: bool
+    denied: frozenset[Effect]
+    waits: bool
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing but a deed can be what it asks for."""
+        return not (self.tells or self.forbids or self.denied or self.waits or (self.finds and not self.acquires))
+
+
+def asking(said: Words) -> Asking:
+    return _asking(said.bare)
+
+
+@cache
+def _asking(text: str) -> Asking:
+    known, said = lexicon(), list(sentences(text))
+    acquiring = known.acquiring | known.acquiring_within
+    acts = [sentence.wishes(acquiring | _changing()) for sentence in said]
+    then = [
+        act and bool({sentence.words[0], "if" if "if" in sentence.said else ""} & known.resuming)
+        for sentence, act in zip(said, acts, strict=True)
+    ]
+    asked = any(_is_asked(sentence) and not any(then[at + 1 :]) for at, sentence in enumerate(said))
+    forbidden = [_forbidden(sentence, before) for sentence, before in zip(said, [None, *said], strict=False)]
+    return Asking(
+        acquires=any(sentence.wishes(acquiring) for sentence in said),
+        tells=asked or any(sentence.wishes(known.telling_verbs) or _wants_known(sentence) for sentence in said),
+        finds=any(sentence.wishes(known.finding) for sentence in said),
+        forbids=any(None in own for own in forbidden),
+        denied=frozenset(effect for own in forbidden for effect in own if effect is not None),
+        waits=any(map(_waits, said)),
+    )
+
+
+def _is_asked(sentence: Sentence) -> bool:
+    """A question that wants an answer: no polite wish, and no `Got a minute?`."""
+    known, words = lexicon(), sentence.words
+    if not sentence.question:
+        return False
+    start = max((at + 1 for at, word in enumerate(words[:-1]) if word == ":" and words[at + 1] in known.asking), default=0)
+    own = Sentence(words[start:])
+    if len(own.words) < _SHORTEST and own.words[0] not in known.asking:
+        return False
+    return not (own.is_polite() or own.wished & _changing())
+
+
+def _wants_known(sentence: Sentence) -> bool:
+    """Words for what is wanted to be known: `I need the price of 3 lamps`; not beside a bound (`if they cost more`), nor of what a file says."""
+    known, words = lexicon(), sentence.words
+    if "let me know" in " ".join(words) and not known.done & sentence.said:
+        return True
+    if known.curious & sentence.said and not sentence.wishes(known.finding):
+        return True
+    if known.comparing & sentence.said:
+        return False
+    asked = [at for at, word in enumerate(words) if word in known.asked_about]
+    return any(FILE not in words or known.needing & {*words[max(0, at - 4) : at]} for at in asked)
+
+
+def _waits(sentence: Sentence) -> bool:
+    """Whether it speaks of another time, or of somebody's leave; `until 50` and `until now` do not."""
+    following = zip(sentence.words, [*sentence.words[1:], ""], strict=True)
+    said = {word for word, nxt in following if word not in ("until", "till") or not (nxt[:1].isdigit() or nxt == "now")}
+    return bool(lexicon().postponing & said)
+
+
+def _forbidden(sentence: Sentence, before: Sentence | None) -> set[Effect | None]:
+    """Effects of deeds that a sentence says are not to be done, without a condition; None for all of them, or where others do it. The question
+    `before` may be a condition."""
+    known = lexicon()
+    text = f" {' '.join(sentence.words)} "
+    for harmless in known.harmless:
+        text = text.replace(f" {harmless} ", " ")
+    words = text.split()
+    if known.selves & sentence.said:
+        return {None}
+    asked = before is not None and before.question and words[:1] and words[0] in known.negations | {"nothing"}
+    if not words or known.conditions & {*words} or words[0] == "then" or asked:
+        return set()
+    if any(f" {phrase} " in text for phrase in known.forbidding):
+        return {None}
+    return set().union(*(_denied(words, at) | ({None} if _leaves(words, at) else set()) for at in range(len(words))))
+
+
+def _denied(words: Sequence[str], at: int) -> set[Effect | None]:
+    """`do not order`, `no ticket`, `change nothing`, `so don't.`; not what is so (`has not been filed`, `there is no ticket`)."""
+    known, word = lexicon(), words[at]
+    if word not in known.negations | {"nothing"} or word == "without" or known.had & {*words[max(0, at - 1) : at + 5]}:
+        return set()
+    if word in ("no", "nothing") and {"there", "there's", "is"} & {*words[max(0, at - 3) : at]}:
+        return set()
+    if word == "nothing" and at and stem(words[at - 1]) in _changing():
+        return {None}
+    behind = {*map(stem, words[at + 1 : at + 5])}
+    ends = at + 1 == len(words) or words[at + 1] in MARKS
+    if behind & known.doings or (word in ("don't", "dont") and ends):
+        return {None}
+    return {known.families[number].effect for number in known.families_of(behind & _changing())} - {Effect.READ}
+
+
+def _leaves(words: Sequence[str], at: int) -> bool:
+    """`leave it as it is`, `put it off`."""
+    known = lexicon()
+    if words[at] == "put":
+        return "off" in words[at + 1 : at + 12]
+    heads = at == 0 or words[at - 1] in MARKS | known.telling | known.opening
+    behind = {*words[at + 1 : at + 9]}
+    return words[at] == "leave" and heads and bool(known.untouched & behind) and words[at + 1] not in ("a", "an", "my")  # `leave a comment`
+
+
+@cache
+def _changing() -> frozenset[str]:
+    """Verbs of all families that change something."""
+    return frozenset().union(*(family.verbs for family in lexicon().families if family.effect != Effect.READ))
