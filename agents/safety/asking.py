@@ -9,19 +9,22 @@ from agents.safety.sentence import FILE, MARKS, Sentence, sentences
 from agents.safety.words import Words, stem
 from app.schemas import Effect
 
+_NOT = ("don't", "dont", "not", "never")
 _SHORTEST = 6  # words and marks; `Quick favour?` wants no answer
 
 
 @dataclass(frozen=True)
 class Asking:
     """`acquires`: something is to be got; `tells`: something is to be told; `finds`: to be found out; `forbids`: nothing is to be done, or by
-    others; `denied`: effects of deeds that are not to be done; `waits`: it speaks of another time, or of somebody's leave."""
+    others; `denied`: effects of deeds that are not to be done, `unwanted` the words for them; `waits`: it speaks of another time, or of
+    somebody's leave."""
 
     acquires: bool
     tells: bool
     finds: bool
     forbids: bool
     denied: frozenset[Effect]
+    unwanted: frozenset[str]
     waits: bool
 
     @property
@@ -51,6 +54,7 @@ def _asking(text: str) -> Asking:
         finds=any(sentence.wishes(known.finding) for sentence in said),
         forbids=any(None in own for own in forbidden),
         denied=frozenset(effect for own in forbidden for effect in own if effect is not None),
+        unwanted=frozenset().union(*(_unwanted(sentence) for sentence in said)),
         waits=any(map(_waits, said)),
     )
 
@@ -64,6 +68,8 @@ def _is_asked(sentence: Sentence) -> bool:
     own = Sentence(words[start:])
     if len(own.words) < _SHORTEST and own.words[0] not in known.asking:
         return False
+    if own.words[0] in known.asking - known.modals and not own.wished & _changing():
+        return True
     return not (own.is_polite() or own.wished & _changing())
 
 
@@ -97,6 +103,8 @@ def _forbidden(sentence: Sentence, before: Sentence | None) -> set[Effect | None
     words = text.split()
     if known.selves & sentence.said:
         return {None}
+    if any(word in _NOT and "yet" in words[at + 1 : at + 8] and not known.had & {*words[at : at + 5]} for at, word in enumerate(words)):
+        return {None}
     asked = before is not None and before.question and words[:1] and words[0] in known.negations | {"nothing"}
     if not words or known.conditions & {*words} or words[0] == "then" or asked:
         return set()
@@ -119,6 +127,14 @@ def _denied(words: Sequence[str], at: int) -> set[Effect | None]:
     if behind & known.doings or (word in ("don't", "dont") and ends):
         return {None}
     return {known.families[number].effect for number in known.families_of(behind & _changing())} - {Effect.READ}
+
+
+def _unwanted(sentence: Sentence) -> set[str]:
+    """The words behind a negation that no condition softens: of `don't request leave yet`, `request`, `leave`, `yet`."""
+    known, words = lexicon(), sentence.words
+    if known.conditions & sentence.said or any(f" {own} " in f" {' '.join(words)} " for own in known.harmless):
+        return set()
+    return {word for at, one in enumerate(words) if one in _NOT for word in words[at + 1 : at + 4]}
 
 
 def _leaves(words: Sequence[str], at: int) -> bool:

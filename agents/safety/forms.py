@@ -44,7 +44,8 @@ def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = N
     named = _verbs(words)
     families = known.families_of(named)
     effects = {known.families[number].effect for number in families}
-    fills = known.carts & {*words} or (known.carts & {*path} and (not named or named & known.filling))
+    unknown = not {*words, *map(stem, words)} & (known.neutral | verbs())  # in a language that the lexicon has not
+    fills = known.carts & {*words} or (known.carts & {*path} and (unknown or {*named, *path} & known.filling))
     if fills and Effect.PAY not in effects:
         return Doing(Effect.WRITE, families | known.families_of({"buy"}), buying=True)
     for word in path:  # `/orders/7/cancel`; `/orders` names a thing
@@ -55,9 +56,11 @@ def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = N
         effects.add(Effect.PAY)  # `Submit payment`
         families |= known.families_of({"pay"})
     asked = [set(words_in(name)) for name in fields]
-    if any(set(words_in(name)) & known.addressees and not _TIME.fullmatch(value.strip()) for name, value in fields.items()):
-        effects.add(Effect.PAY if any(own & known.amounts for own in asked) else Effect.SEND)
-    if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & set(words):
+    if any(_names_whom(name) and not _TIME.fullmatch(value.strip()) for name, value in fields.items()):
+        pays = any(own & known.amounts for own in asked)
+        effects.add(Effect.PAY if pays else Effect.SEND)
+        families |= known.families_of({"pay"}) if pays else frozenset()
+    if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & {*words} - {*words[:1]} & {"pin"}:
         effects.add(Effect.CREDENTIAL)
         families |= known.families_of({"log-in"})
     effect = max(effects, key=SEVERITY.__getitem__, default=Effect.WRITE)
@@ -125,6 +128,12 @@ def _verbs(words: list[str]) -> set[str]:
     if "and" not in words and words and stem(words[0]) in known.neutral:
         found = [word for word in found if word not in known.nouns]
     return pairs or set(found if "and" in words else found[:1])
+
+
+def _names_whom(name: str) -> bool:
+    """Whether a field's label says that it takes a recipient; `Move to column` does not."""
+    words = words_in(name)
+    return bool({*words} & (lexicon().addressees - {"to"})) or words == ["to"]
 
 
 def _last_words(address: str) -> list[str]:

@@ -99,6 +99,7 @@ class Lexicon(BaseModel):
     opposites: tuple[tuple[str, str], ...]
     nouns: Words
     filling: Words
+    giving: Words
     weighty: Words
     renaming: Words
     between: Words

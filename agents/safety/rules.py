@@ -16,7 +16,7 @@ def deciding(policy: PolicyFile, action: Action, hosts: Iterable[Origin], sites:
     """The first rule that fits; the policy's `otherwise` as a rule where none does. `hosts`: of the pages that the action is on and leads to."""
     hosts = list(hosts)
     found = next((rule for rule in policy.rules if fits(rule, action, hosts, sites)), None)
-    return found or Rule(then=policy.otherwise, why=policy.why)
+    return found or Rule(then=Then(policy.otherwise), why=policy.why)
 
 
 def fits(rule: Rule, action: Action, hosts: list[Origin], sites: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from agents.safety.lexicon import lexicon, verbs
 from agents.safety.words import stem
@@ -76,10 +77,17 @@ class Sentence:
     def is_polite(self, until: int | None = None) -> bool:
         """Whether a question is a wish in the form of one: `could you look and order …?`, `can I have … ordered?`, `…, would you?`"""
         known, words = lexicon(), self.words[:until]
-        places = [at for at, (one, two) in enumerate(zip(words, [*words, ""][1:], strict=True)) if _begins_wish(one, two)]
-        if not places or (words[0] in known.wondering and words[0] != "when"):
+        places = [at for at, (one, two) in enumerate(zip(words, [*words, ""][1:], strict=True)) if self._begins_wish(one, two)]
+        if not places or (words[0] in known.wondering and not (words[0] == "when" and words[1] not in known.asking)):
             return False
         return not known.wondering & {*_last_part(words[: places[0]])}
+
+    def _begins_wish(self, one: str, two: str) -> bool:
+        """`could you`, `can I`, `would you mind`; `could the note` and `could 3 lamps` only where something is to be done to them."""
+        known = lexicon()
+        if one in known.pleading or (one == "you" and two in known.modals) or (one in known.modals and two in known.asked):
+            return True
+        return one in known.modals and _becomes(self.words) and (two in known.determiners | {FILE, "it", "what's"} or two.isdigit())
 
     def _is_wish(self, at: int) -> bool:
         denied = lexicon().negations & {*self.words[max(0, at - 3) : at]}
@@ -120,7 +128,8 @@ class Sentence:
         known, word = lexicon(), self.words[at]
         before = at - 1
         while before >= 0 and self.words[before] in known.adverbs:
-            if self.words[before] in known.pleading and word == self.stems[at]:
+            just = self.words[before] == "just" and not (known.first | known.others) & {*self.words[before - 1 : before]}
+            if (just or self.words[before] in known.pleading) and word == self.stems[at]:
                 return True
             before -= 1
         three, two, one = ["", "", "", *self.words[max(0, before - 2) : before + 1]][-3:]
@@ -135,9 +144,13 @@ class Sentence:
         if (one == "want" and two in known.first) or one == "wanna" or (one in ("i", "we") and word in known.saying):
             return True
         if one in known.modals:
-            return not self.question and (two == "you" or (two == "we" and one in known.obliging - {"may", "can"}))
+            return (not self.question or self.words[:1] == ("you",)) and (
+                two == "you" or (two == "we" and one in known.obliging - {"may", "can"})
+            )
         if one == "to":
-            own = three in known.first | known.modals | MARKS | {""}
+            own = three in known.first | known.modals | MARKS | {""} and not (
+                two == "have" and three in known.first
+            )  # `I have to` is a duty
             return word == "know" or two in known.tasked or (two in known.governing and own)
         if self.question and ((at == 0 and word in known.asking) or not (self.is_polite(at) or self._is_tagged())):
             return False
@@ -190,16 +203,20 @@ def hands_over(text: str) -> bool:
     )
 
 
-def _begins_wish(one: str, two: str) -> bool:
-    known = lexicon()
-    asked = one in known.modals and (two in known.asked or two.isdigit() or two == FILE)
-    return asked or (one == "you" and two in known.modals) or one in known.pleading
+def _becomes(words: Sequence[str]) -> bool:
+    """`be ordered`, `become a ticket`, `get a ticket`."""
+    pairs = zip(words, [*words, ""][1:], strict=False)
+    return any(
+        one in ("become", "get") or (one == "be" and (two.endswith(("ed", "en")) or two in lexicon().irregular or two == "in"))
+        for one, two in pairs
+    )
 
 
 def _is_wished_done(before: Sequence[str]) -> bool:
     """Whether a deed told as done is wished: `must be ordered`, `have it filed`, `I want it paid`, and not `has been filed`."""
     known, before = lexicon(), _last_part(before)
-    if known.past & {*before} or _PERFECT & {*before[-1:]}:
+    perfect = any(one in _PERFECT and two in known.first | known.others for one, two in pairwise(before))
+    if known.past & {*before} or perfect or _PERFECT & {*before[-1:]} or known.wondering & {*before[:1]}:
         return False
     if "be" in before:
         at = len(before) - 1 - before[::-1].index("be")

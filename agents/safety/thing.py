@@ -24,7 +24,8 @@ _PIECE = re.compile(r"[^\W_]+|[^\w\s]|\n")  # a word, or a mark between words
 _CODE = re.compile(
     r"([^\W\d_]{2,}|[#!])[\s_#:.-]{0,3}(?:no\.? ?|number )?(\d+)\b", re.IGNORECASE
 )  # `ticket #4417`, `IMG_2231`, `Version 3`
-_HANDLE = re.compile(r"(?<!\w)@?(?:(?<=@)\w{3,}|[^\W\d_]{2,}\d+\w*)\b")  # `@martaq`, `luke34`
+_CODED = re.compile(r"\b(?:[A-Za-z]{1,5}[-_]\d+|\d{3,})\b")  # `EX-72`, `...9017`
+_HANDLE = re.compile(r"(?<![\w.])@\w{3,}\b|(?<![\w@.])[^\W\d_]{2,}\d+\w*\b(?!@)")  # `@martaq`, `luke34`
 _LONG = 60  # characters of a value that may be a date or a number of something
 _SHORT = 4  # letters; shorter words name nothing
 _STRICT = (Effect.DELETE, Effect.PAY, Effect.CREDENTIAL)
@@ -45,7 +46,8 @@ class Meant:
         """What a clause, the run's `number`-th, lacks that asks for such a deed; None if nothing."""
         sources = self.run.files_named_near(number)
         for subject, kind in self._subjects(clause, sources):
-            if not self._speaks_of(subject, clause, sources) or (kind == "thing" and not self._is_object(subject, clause)):
+            elsewhere = kind == "row" and self.effect in _STRICT and self._is_about_another(subject, clause)
+            if elsewhere or not self._speaks_of(subject, clause, sources) or (kind == "thing" and not self._is_object(subject, clause)):
                 return Ruling(Verdict.ASK, "other-thing", f"Your words do not speak of this {kind}: `{subject[:80]}`.")
         if other := self._other_number():
             return Ruling(Verdict.ASK, "other-thing", f"Your words speak of another one than `{other[:80]}`.")
@@ -77,7 +79,8 @@ class Meant:
         """What the words must speak of. What a label names is often a kind of thing (`Close ticket`): there the page may be what they name."""
         for subject, kind in self._all_subjects():
             title = str(self.given.get("title", ""))
-            named = kind == "thing" and self.effect not in _STRICT and self.names(title) and self._speaks_of(title, clause, sources)
+            strict = self.effect in (Effect.PAY, Effect.CREDENTIAL) or lexicon().weighty & {*words_in(subject)}
+            named = kind == "thing" and not strict and self.names(title) and self._speaks_of(title, clause, sources)
             if not named:
                 yield subject, kind
 
@@ -113,7 +116,8 @@ class Meant:
         if (value := value_of(first)) is not None and value.kind == Kind.FILE:
             return any(_holds(first, text) for text in texts)
         if cells and any(character.isdigit() for character in first):  # `INV-2057 | Volt Energy`: it goes by its number, or by whose it is
-            if any(_holds(first, text) for text in texts):
+            codes = _CODED.findall(first)
+            if any(_holds(first, text) or (codes and all(_holds(code, text) for code in codes)) for text in texts):
                 return True
             subject = " | ".join(cells)
         if any(_holds(handle, text) for handle in _HANDLE.findall(subject) for text in texts):
@@ -142,6 +146,25 @@ class Meant:
                 behind = words[at + 1 : at + 8]
                 end = next((place for place, nxt in enumerate(behind) if {nxt, nxt.removesuffix("s")} & wanted), None)
                 if end is not None and not known.prepositions & {*behind[:end]}:
+                    return True
+        return False
+
+    def _is_about_another(self, row: str, clause: Clause) -> bool:
+        """Whether the part of a clause that wishes the deed names something that is not in the row: `cancel my lesson, I'll stay with yoga`."""
+        known = lexicon()
+        deeds = {verb for number in self.doing.families for verb in known.families[number].verbs}
+        own = {form for word in words_in(row) for form in (word, stem(word), f"{word}s", word.removesuffix("s"))}
+        empty = (
+            known.generic | known.pronouns | known.determiners | known.prepositions | known.pleading | known.modals | known.numbers.keys()
+        )
+        for part in re.split(r",\s+(?=\w)", clause.said.text):
+            words = words_in(part)
+            places = [at for at, word in enumerate(words) if stem(word) in deeds]
+            if places and len(re.split(r",\s+(?=\w)", clause.said.text)) > 1:
+                behind = [
+                    word for word in words[places[0] + 1 :] if len(word) >= _SHORT and word not in empty and stem(word) not in verbs()
+                ]
+                if behind and not {*behind} & own and not known.pronouns & {*words}:
                     return True
         return False
 
@@ -252,7 +275,7 @@ def _largest(texts: Any) -> Decimal | None:
 
 def _says_part(names: Sequence[str], text: str) -> bool:
     """Whether a text says a word of a name that is long enough to stand for it."""
-    return bool({name for name in names if len(name) > _SHORT} & set(words_in(text)))
+    return bool({name for name in names if len(name) >= _SHORT} & set(words_in(text)))
 
 
 def _holds(subject: str, text: str) -> bool:

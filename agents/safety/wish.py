@@ -66,7 +66,9 @@ class Wish:
         known, doing = lexicon(), self.doing
         asked, wished = asking(self.run.message(clause)), wished_in(clause.said.text)
         effects = {self.effect, Effect.PAY if doing.buying else self.effect}
-        if asked.forbids or effects & asked.denied or self._is_undone_by(wished):
+        effects |= {Effect.WRITE, Effect.SEND} if effects & {Effect.WRITE, Effect.SEND} else set()
+        unwanted = asked.unwanted & {*words_in(self.label)} - known.neutral.difference({"submit"}) - known.determiners
+        if asked.forbids or effects & asked.denied or unwanted or self._is_undone_by(wished):
             return False
         if self.effect == Effect.WRITE and not doing.buying and self._fills_file(clause) and not self._verbs & verbs() & clause.words:
             return False  # what it asks for is written into a file
@@ -101,8 +103,11 @@ class Wish:
             return True
         said = self.run.message(clause)
         neutral = [word for word in words_in(self.label) if word in known.neutral]
-        if self.filled and told(text, neutral) and all(map(said.say, self.filled.values())):
+        given = bool(self.filled) and all(map(said.say, self.filled.values()))
+        if given and told(text, neutral):
             return True
+        if given and self.effect == Effect.WRITE and not self._fills_file(clause) and known.giving & wished_in(text):
+            return asking(said).free
         into = any(re.search(rf"\b(?:in|into|to|on) (?:the |my |our )?{re.escape(word)}\b", text, re.IGNORECASE) for word in own)
         return told(text, {*own, *map(stem, own)}) or (into and told(text, _PUTS))
 
@@ -119,8 +124,8 @@ class Wish:
         """The words give every value that a form for something new is filled with, two at least, and ask for nothing else."""
         said = self.run.message(clause)
         known = lexicon()
-        wished = {known.families[number].effect for number in known.families_of(wished_in(said.bare))}
-        if not wished <= {Effect.READ, Effect.WRITE} or any(map(self._fills_file, said.clauses)):
+        others = wished_in(said.bare) - known.entering - {verb for number in self.doing.families for verb in known.families[number].verbs}
+        if others or any(map(self._fills_file, said.clauses)):
             return False
         title = [name for name in self.meant.names(str(self.given.get("title", ""))) if name]
         about = bool(title) and says_name(title, said.said.text)
@@ -162,7 +167,11 @@ class Wish:
         known = lexicon()
         wished = known.families_of(wished_in(clause.said.text))
         changes = told(clause.said.text, known.entering) or any(known.families[n].effect in (Effect.WRITE, Effect.SEND) for n in wished)
-        if self.doing.families or not self.filled or not (changes or (asked.free and known.needs & clause.words)):
+        if (
+            self.doing.families - known.families_of({"create"})
+            or not self.filled
+            or not (changes or (asked.free and known.needs & clause.words))
+        ):
             return False
         named = " ".join(
             [str(self.given.get("title", "")), *self.filled]

@@ -17,7 +17,7 @@ _CLAUSE = re.compile(
 )
 _GLUED = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z]*\s)")  # `www.our-company.com.They sent`
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
-_QUOTES = re.compile(r"\"([^\"]{2,2000})\"|'((?:[^']|'(?=\w)){2,2000})'(?!\w)|“([^”]{2,2000})”|‘([^’]{2,2000})’|`([^`]{2,2000})`")
+_QUOTES = re.compile(r"\"([^\"]{2,2000})\"|(?<!\w)'((?:[^']|'(?=\w)){2,2000})'(?!\w)|“([^”]{2,2000})”|‘([^’]{2,2000})’|`([^`]{2,2000})`")
 _COLON = re.compile(
     r"(?:message|question|text|comment|note|reply|body|content)\b(?![^:\n]{0,80}\.\w{2,4}:)[^:\n]{0,80}:\s*(\S[^\n]*)", re.IGNORECASE
 )

@@ -44,7 +44,7 @@ class PolicyFile(BaseModel):
     title: str = Field("", max_length=80)
     about: str = Field("", max_length=300)
     rules: list[Rule] = Field(default_factory=list, max_length=100)
-    otherwise: Literal[Then.WORDS, Then.ASK, Then.REFUSE]
+    otherwise: Literal["words", "ask", "refuse"]
     why: str = Field("", max_length=300, description="The reason of `otherwise`.")
     unanswered: Literal["ask", "refuse"] = Field("ask", description="`refuse`: nobody is there, so what would ask is refused.")
 

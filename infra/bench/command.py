@@ -18,7 +18,8 @@ app = typer.Typer()
 
 # Each module has `async def bench(context) -> dict[str, Figure]`.
 BENCHES = {
-    name: f"infra.bench.{name}" for name in ("worlds", "orchestrator", "serving", "reasoning", "stream", "science", "sft", "gate", "pages")
+    name: f"infra.bench.{name}"
+    for name in ("worlds", "orchestrator", "serving", "reasoning", "stream", "science", "sft", "gate", "pages", "wishes")
 }
 
 

@@ -7,7 +7,6 @@ from streamlit.testing.v1 import AppTest
 from app.policies.files import presets
 from tests.ui.conftest import Page, rendered, texts
 from tests.ui.fake_api import EXAMPLES, World
-from ui.parts.words import label
 
 
 def start(page: AppTest) -> AppTest:
@@ -36,7 +35,7 @@ def test_a_task_is_sent_with_its_defaults_and_the_page_goes_to_its_run(open_page
 
 def test_each_policy_is_explained(open_page: Page):
     policy = open_page("new_task").radio(key="task-policy")
-    assert list(policy.proto.captions) == [label(own.about, 300) for own in presets().values()]
+    assert list(policy.proto.captions) == [own.about for own in presets().values()]
 
 
 def test_a_policy_of_ones_own_is_offered_told_and_sent_by_its_name(open_page: Page, world: World, tmp_path: Path):
@@ -45,8 +44,8 @@ def test_a_policy_of_ones_own_is_offered_told_and_sent_by_its_name(open_page: Pa
     (tmp_path / "mine.yaml").write_text(f"title: Small sums\nabout: Nothing dear.\n{rules}otherwise: words\n")
     page = open_page("new_task")
     page.radio(key="task-policy").set_value("mine").run()
-    assert "What pays for more than 50 is refused." in texts(page)
-    assert "What reads, changes something at shop runs." in texts(page)
+    assert "Pays, more than 50: is refused." in texts(page)
+    assert "Reads or changes something, at shop: runs unasked." in texts(page)
     start(fill(page, "What does a kettle cost?"))
     assert created(world)[0]["policy"] == "mine"
 

@@ -13,7 +13,7 @@ from ui.parts.callout import show_error
 from ui.parts.words import EFFECT, label
 
 _THEN = {
-    Then.ALLOW: "runs",
+    Then.ALLOW: "runs unasked",
     Then.WORDS: "runs if your words ask for it, else asks",
     Then.ASK: "asks",
     Then.REFUSE: "is refused",
@@ -30,7 +30,7 @@ def policy_choice() -> str:
         "When should it ask you?",
         list(items),
         format_func=lambda name: label(items[name].title),
-        captions=[label(item.error or item.about, 300) for item in items.values()],
+        captions=[label(item.error or item.about, 300) if item.own else item.about for item in items.values()],
         key="task-policy",
         persist_state="session",
     )
@@ -40,7 +40,7 @@ def policy_choice() -> str:
     elif item.own:
         with st.expander("What it says", type="compact", key="policy-rules"):
             for rule in item.rules:
-                st.text(f"{spoken(rule)}.")
+                st.text(spoken(rule))
     _trial(chosen)
     return chosen
 
@@ -52,16 +52,16 @@ def policy_title(policy: PolicyChoice) -> str:
 
 
 def spoken(rule: Rule) -> str:
-    """A rule as a sentence without its full stop."""
+    """A rule as a line for a person: `Pays, more than 50: is refused. Nothing above 50 without me.`"""
     whom = [
-        ", ".join(EFFECT[effect].name for effect in rule.effects),
-        f"as {', '.join(rule.actions)}" if rule.actions else "",
-        f"at {', '.join(rule.sites)}" if rule.sites else "",
-        f"of {', '.join(rule.files)}" if rule.files else "",
-        f"for more than {rule.over}" if rule.over is not None else "",
+        " or ".join(EFFECT[effect].name for effect in rule.effects),
+        f"as {' or '.join(rule.actions)}" if rule.actions else "",
+        f"at {' or '.join(rule.sites)}" if rule.sites else "",
+        f"files {' or '.join(rule.files)}" if rule.files else "",
+        f"more than {rule.over}" if rule.over is not None else "",
     ]
-    what = " ".join(part for part in whom if part) or "is done"
-    return f"What {what} {_THEN[rule.then]}" + (f": {rule.why.rstrip('.')}" if rule.why else "")
+    what = ", ".join(part for part in whom if part) or "anything"
+    return f"{what[0].upper()}{what[1:]}: {_THEN[rule.then]}. {rule.why}".strip()
 
 
 def _items() -> list[PolicyItem]:
@@ -87,7 +87,7 @@ def _trial(name: str) -> None:
         st.text(summed(trial))
         for found in list(trial["differing"].values())[:3]:
             for one in found[:3]:
-                st.caption(label(f"{one['action']}: {one['then']} then, {one['now']} with this", 200))
+                st.text(f"{one['action']}: {one['then']} then, {one['now']} with this")
 
 
 def summed(trial: dict[str, Any]) -> str:

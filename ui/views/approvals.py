@@ -105,5 +105,5 @@ def watch(drawn: list[str]) -> None:
 
 
 st.title("Approvals", anchor=False)
-st.caption("The team stands still until you decide. Each answer holds for exactly the action shown.")
+st.caption("The team stands still until you decide. Each answer holds for exactly what its card shows.")
 page()

@@ -1,0 +1,3 @@
+from infra.bench.wishes.measure import bench
+
+__all__ = ["bench"]
