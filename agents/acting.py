@@ -5,20 +5,21 @@ Every effect has an intent before it (agents.journal), and none of unknown outco
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.journal import Journal
 from agents.member import Answer, Member, Observation
 from agents.roles import Roles
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.outside import Read
-from agents.safety.seen import MOST, deed
+from agents.safety.seen import MOST, Seen, deed
 from agents.safety.standing import Alike
 from agents.state import Outcome, TeamState, Waiting, WorkStep
 from agents.turn import Turn, new_id
 from app.errors import ElementMissing, InvalidInput, KeepsakeError, ModelOutputInvalid, PermitMissing
 from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Verdict
+from app.vault import Vault
 
 NOTHING_DONE = (ElementMissing, InvalidInput, PermitMissing)  # raised before a member touches the world
 
@@ -112,6 +113,8 @@ class Acting:
                 observation = f"Failed: {error.message}"
                 block.steps.append(WorkStep(summary=action.summary, action=action, observation=observation, ok=False))
             return
+        if self.gate.vault:  # a file or a program may tell one, too
+            seen = replace(seen, text=self.gate.vault.hide(seen.text), seen=seen.seen and _hidden(seen.seen, self.gate.vault))
         step = WorkStep(summary=action.summary, action=action, observation=seen.text, ok=seen.ok, labels=seen.labels)
         payload = {"block": block.number, "action_id": action.id, "observation": seen.text, "seconds": round(time.monotonic() - started, 3)}
         payload |= {k: v for k, v in {"screenshot": seen.screenshot, "url": seen.url}.items() if v}
@@ -181,6 +184,10 @@ def remember(state: TeamState, action: Action, seen: Observation) -> None:
     if read is not None and sum(len(one.text) for one in state.seen) > MOST:
         read = read.model_copy(update={"text": ""})
     state.seen += [one for one in (done, read) if one is not None and (one.what == "deed" or one not in state.seen)]
+
+
+def _hidden(seen: Seen, vault: Vault) -> Seen:
+    return seen.model_copy(update={"text": vault.hide(seen.text)})
 
 
 def _reaches_out(action: Action) -> bool:

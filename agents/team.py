@@ -41,6 +41,7 @@ from app.errors import InvalidInput, SetupError
 from app.events import EventType, NewEvent
 from app.policies.base import PolicyFile
 from app.schemas import Policy, Site, TaskCreate
+from app.vault import Vault
 
 PROFILES: dict[str, type[CompactProfile] | type[FullProfile]] = {"compact": CompactProfile, "full": FullProfile}
 
@@ -259,7 +260,7 @@ def house_members(
     members: list[Member] = []
     for name in names:
         if name == "web":
-            members.append(WebMember(settings, sites, artifacts, gate.allows_request, space.write))
+            members.append(WebMember(settings, sites, artifacts, gate.allows_request, space.write, vault=gate.vault))
         elif name == "files":
             members.append(FilesMember(space, artifacts))
         elif name == "coder":
@@ -282,7 +283,8 @@ def open_team(
     """The house team for one run. The caller closes it."""
     client = client or MementoChatClient.from_settings(settings)
     profile = profile or PROFILES[settings.effective_profile]()
-    gate = Gate(task.policy, Grants.of_task(task.sites, settings.own_ports))
+    vault = Vault.read(settings.secrets_path, {site.name: site.url for site in task.sites})
+    gate = Gate(task.policy, Grants.of_task(task.sites, settings.own_ports), vault=vault)
     return MementoTeam(
         house_members(settings, task.sites, workspace, gate, artifacts),
         ModelRoles(client, profile, settings.model_retries),

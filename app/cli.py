@@ -18,6 +18,7 @@ from app.errors import Conflict, InvalidInput, KeepsakeError
 from app.events import Event, EventType, RunView, reduce_event
 from app.policies.files import spelled as spelled_policy
 from app.schemas import ApprovalDecision, ApprovalStatus, Budgets, Policy, Run, RunStatus, Site, Task, TaskCreate
+from app.vault import Vault, keep
 
 GROUP = "keepsake.commands"
 LONGEST_PAUSE_S = 2.0  # of a replay
@@ -94,6 +95,38 @@ def approve(
         wish = ApprovalStatus.REJECTED if reject else ApprovalStatus.APPROVED
         decided = client.decide(approval_id, ApprovalDecision(decision=wish, explanation=reason, for_run=for_run, edits=_edits(edit)))
         typer.echo(f"{decided.id} {decided.status.value}")
+
+
+secrets = typer.Typer(help="Secrets that no model sees; a task names them as {{secret:NAME}}.", no_args_is_help=True)
+app.add_typer(secrets, name="secrets")
+
+
+@secrets.command("list")
+def list_secrets() -> None:
+    """Names of the secrets, and the sites that each may be typed into."""
+    for name, sites in Vault.read(get_settings().secrets_path).audiences.items():
+        typer.echo(f"{name:24} {', '.join(sites)}")
+
+
+@secrets.command("add")
+def add_secret(
+    name: str,
+    site: Annotated[
+        list[str], typer.Option(help="Where it may go: a host, a pattern such as *.example.org, or a task's site; may be repeated.")
+    ],
+    env: Annotated[str, typer.Option(help="Keep only this: the variable that holds it.")] = "",
+    keyring: Annotated[str, typer.Option(help="Keep only this: SERVICE/USER in the system's keyring.")] = "",
+) -> None:
+    """Put a secret into the vault; its value is asked for and not shown."""
+    source = {"env": env} if env else {"keyring": keyring} if keyring else {"value": typer.prompt("value", hide_input=True)}
+    keep(get_settings().secrets_path, name, {**source, "sites": site})
+    typer.echo(f"Name it in a task as {{{{secret:{name}}}}}.")
+
+
+@secrets.command("remove")
+def remove_secret(name: str) -> None:
+    """Take a secret out of the vault."""
+    keep(get_settings().secrets_path, name, None)
 
 
 @app.command()

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
         return self.home / "data"
 
     @property
+    def secrets_path(self) -> Path:
+        return self.home / "secrets.yaml"
+
+    @property
     def policies_dir(self) -> Path:
         return self.home / "policies"
 

@@ -1,6 +1,6 @@
 """A run as the gate follows it: the person's words, and what the house's own members read and did, kept so that it can be asked quickly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,6 +92,12 @@ class Following:
         called = {" ".join(words_in(path.rpartition("/")[2].partition(".")[0]))}
         called |= lexicon().attachments if len(self.files) == 1 else set()
         return any(name and clause.said.holds(f"{pointing} {name}") for name in called for pointing in _POINTING)
+
+    def asks_to_log_in(self, secrets: Iterable[str]) -> bool:
+        """Whether the words name each of these secrets, or ask to log in."""
+        if all(self.reading.words.said.holds(name) for name in secrets):
+            return True
+        return bool(lexicon().families_of({"log-in"}) & {n for clause in self.reading.words.clauses for n in clause.families})
 
     def common(self, own: str) -> set[str]:
         """The words that name a site and no thing of it: its host, the name that the task gives it, and what all its titles have."""

@@ -21,6 +21,7 @@ from agents.safety.tools import SEVERITY
 from app.policies.base import PolicyFile, Rule, Then
 from app.policies.files import resolved
 from app.schemas import Action, Effect, Verdict
+from app.vault import Vault, handles
 
 # The typed actions that exist, and the least effect each can have. Anything else is unknown and refused.
 KINDS: dict[str, Effect] = {
@@ -66,13 +67,19 @@ class Gate:
     """
 
     def __init__(
-        self, policy: str | PolicyFile, grants: Grants, tools: dict[str, Effect] | None = None, schemas: Sequence[Mapping[str, Any]] = ()
+        self,
+        policy: str | PolicyFile,
+        grants: Grants,
+        tools: dict[str, Effect] | None = None,
+        schemas: Sequence[Mapping[str, Any]] = (),
+        vault: Vault | None = None,
     ) -> None:
         self.policy = resolved(policy)
         self.grants = grants
         self.kinds = dict(KINDS)
         self.allows_request = Reach(grants)
         self.standing = Standing()
+        self.vault = vault or Vault()
         self.house = House(grants.sites)
         self.take_tools(tools or {}, schemas)
 
@@ -116,10 +123,25 @@ class Gate:
             return "unknown-action", f"`{action.kind}` is not an action of this team."
         if SEVERITY[action.effect] < SEVERITY[least]:
             return "effect-understated", f"`{action.kind}` is at least {least}, the action says {action.effect}."
+        if names := handles([action.target, action.arguments]):
+            return self._secret_refusal(action, names) or self._web_refusal(action)
         if action.kind.startswith("web."):
             return self._web_refusal(action)
         if action.kind.startswith("files."):
             return path_refusal(action.target)
+        return None
+
+    def _secret_refusal(self, action: Action, names: set[str]) -> tuple[str, str] | None:
+        """A secret is only typed, into a field of a page of its audience, and where that sends a form, to its audience."""
+        places = [str(action.arguments.get("page_url", "")), *filter(None, [web_address(action)])]
+        elsewhere = handles([action.target, {k: v for k, v in action.arguments.items() if k not in ("text", "form")}])
+        if action.kind not in ("web.type", "web.click") or elsewhere or (action.kind == "web.click" and "form" not in action.arguments):
+            return "secret-elsewhere", "A secret may only be typed into a form of its own site."
+        for name in sorted(names):
+            if name not in self.vault.audiences:
+                return "unknown-secret", f"There is no secret `{name}`."
+            if not all(self.vault.admits(name, place) for place in places):
+                return "secret-audience", f"The secret `{name}` may not go to this site."
         return None
 
     def _web_refusal(self, action: Action) -> tuple[str, str] | None:

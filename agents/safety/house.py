@@ -15,6 +15,7 @@ from agents.safety.seen import Seen, short
 from agents.safety.thing import filled
 from agents.safety.wish import Wish
 from app.schemas import Action, Effect, Verdict
+from app.vault import HANDLE, handles
 
 _RUNS = frozenset(  # endings of files that something would run
     "sh bash zsh py pyw rb pl js mjs ts php ps1 bat cmd com exe msi vbs jar app desktop service html htm svg xhtml".split()  # noqa: SIM905
@@ -63,7 +64,9 @@ class House:
             return Wish(self._run, doing, action).ruling()
         # What is typed leaves with the form, or at once, if a script of the page listens.
         typed = [*filled(action.arguments).values(), *([str(action.arguments.get("text", ""))] if action.kind == "web.type" else [])]
-        return leak(self._run, " ".join(typed), host(action.target)) or _READS
+        if handles(typed) and not self._run.asks_to_log_in(handles(typed)):
+            return Ruling(Verdict.ASK, "secret", "Your words neither name this secret nor ask to log in.")
+        return leak(self._run, HANDLE.sub(" ", " ".join(typed)), host(action.target)) or _READS
 
     @staticmethod
     def _telling(action: Action) -> Doing | None:

@@ -24,6 +24,7 @@ from agents.web.surface import BLANK, WITHHELD, Allowed, Memory, Surface
 from app.config import Settings
 from app.errors import ElementMissing, InvalidInput
 from app.schemas import Action, Effect, Site
+from app.vault import Vault
 
 UNTRUSTED = "untrusted:web"
 MAX_ACTIONS = 15  # of one block
@@ -52,11 +53,13 @@ class WebMember:
         allowed: Allowed,
         write_file: WriteFile,
         surface: Surface | None = None,
+        vault: Vault | None = None,
     ) -> None:
+        self.vault = vault or Vault()
         self.sites, self.artifacts, self.write_file = sites, artifacts, write_file
         self.reach = allowed if isinstance(allowed, Reach) else None
         self.room = _WIDE if settings.effective_profile == "full" else {}
-        self.surface: Surface = surface or Browser(settings, allowed, [s.profile for s in sites if s.profile])
+        self.surface: Surface = surface or Browser(settings, allowed, [s.profile for s in sites if s.profile], self.vault)
 
     async def propose(self, state: TeamState, block: Block, roles: Roles) -> Action | Answer:
         if len([s for s in block.steps if s.action]) >= MAX_ACTIONS:
@@ -123,6 +126,8 @@ class WebMember:
         """The page now, in a browser brought back to where the run was; None before the first visit."""
         await self.surface.open(state.memory.get(_MEMORY))
         view = await self.surface.read()
+        if self.vault:  # a page that shows a secret shows its handle
+            view = PageView.model_validate(self.vault.hidden(view.model_dump()))
         return None if view.url == BLANK and not view.problem else view
 
     def _share_origins(self, state: TeamState) -> None:

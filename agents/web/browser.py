@@ -43,6 +43,7 @@ from agents.web.surface import (
 from agents.web.tabs import Rest, Tabs
 from app.config import Settings
 from app.errors import BrowserUnavailable, ElementMissing, NavigationFailed
+from app.vault import HANDLE, Vault
 
 _VIEWPORT = ViewportSize(width=1280, height=800)
 _LOCALE = "en-US"
@@ -79,8 +80,9 @@ def _typed(step: Step) -> Step:
 class Browser:
     """See agents.web.surface.Surface. `allowed` judges every address before a connection is made; `profiles` name saved sessions."""
 
-    def __init__(self, settings: Settings, allowed: Allowed, profiles: list[str] | None = None) -> None:
+    def __init__(self, settings: Settings, allowed: Allowed, profiles: list[str] | None = None, vault: Vault | None = None) -> None:
         self.settings, self.allowed, self.profiles = settings, allowed, profiles or []
+        self._vault = vault or Vault()
         self._lease: Lease | None = None
         self._egress: Egress | None = None
         self._proxy = ""
@@ -314,7 +316,8 @@ class Browser:
         """See Surface. What stood in the box is replaced."""
         element, handle = await self._element(number)
         tabs = self._begin(write, using=True)
-        await self._act(element, lambda: handle.fill(text, timeout=_ACT_MS))
+        value = await self._value(text, element, handle)
+        await self._act(element, lambda: handle.fill(value, timeout=_ACT_MS))
         if element.value != PASSWORD and not await quietly(handle.evaluate("(node) => node.type === 'password'")):
             self._remember(element, text)
         if enter:
@@ -357,6 +360,16 @@ class Browser:
         except Error as error:
             if "closed" not in error.message:  # a click may close its own window
                 raise ElementMissing(f"`{element.label}` cannot be used: {_first_line(error)}", hint="Read the page again.") from error
+
+    async def _value(self, text: str, element: Element, handle: ElementHandle) -> str:
+        """What is really put in: below the model, which knows the handle of a secret. Raises ActionRefused unless both the frame that the field
+        stands in and the place that its form leads to belong to the secret's audience."""
+        if HANDLE.search(text) is None:
+            return text
+        frame = await handle.owner_frame()
+        where = frame.url if frame is not None else ""
+        self._vault.fill(text, element.form_action or where)
+        return self._vault.fill(text, where)
 
     def _remember(self, element: Element, value: str) -> None:
         assert self._parser is not None and self._parser.reading is not None

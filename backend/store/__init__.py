@@ -4,6 +4,7 @@ import secrets
 from urllib.parse import urlsplit
 
 from app.config import Settings
+from app.vault import Vault
 from backend.blobs import Blobs
 from backend.database import Database, durable_url
 from backend.redaction import Redactor
@@ -49,6 +50,6 @@ class Store:
 
 
 def redactor_of(settings: Settings) -> Redactor:
-    """Knows the secrets of these settings: the model's key and the databases' passwords."""
+    """Knows the secrets of these settings: the model's key, the databases' passwords, and those of the vault as it is now."""
     passwords = [urlsplit(url).password for url in (settings.database_url, settings.durable_url, settings.model_url) if url]
-    return Redactor([settings.model_key.get_secret_value(), *(p for p in passwords if p)])
+    return Redactor([settings.model_key.get_secret_value(), *(p for p in passwords if p), *Vault.read(settings.secrets_path).values()])

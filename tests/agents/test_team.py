@@ -164,4 +164,4 @@ def test_a_team_is_built_from_a_config_and_dumps_it_without_the_key(tmp_path):
     dumped = MementoTeam._from_config(config).dump_component()
     assert "secret-key" not in dumped.model_dump_json()
     again = Team.load_component(dumped)
-    assert isinstance(again, MementoTeam) and list(again.members) == ["files"] and again.gate.policy == Policy.ASK_ALL
+    assert isinstance(again, MementoTeam) and list(again.members) == ["files"] and again.gate.policy.name == Policy.ASK_ALL
