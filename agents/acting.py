@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from agents.journal import Journal
 from agents.member import Answer, Member, Observation
 from agents.roles import Roles
+from agents.safety.alarm import alarm
 from agents.safety.gate import Gate, GateDecision
 from agents.safety.outside import Read
 from agents.safety.seen import MOST, Seen, deed
@@ -21,6 +22,7 @@ from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Verdict
 from app.vault import Vault
 
+_LATELY = 8  # things read or done before a question
 NOTHING_DONE = (ElementMissing, InvalidInput, PermitMissing)  # raised before a member touches the world
 
 
@@ -80,7 +82,8 @@ class Acting:
         elif action.digest in turn.state.refused:
             self.refuse(turn, action, "refused-before", "This was refused before in this run.")
         elif decision.verdict == Verdict.ASK:
-            self._request_approval(turn, ApprovalKind.ACTION, action, decision.reason, self.gate.alike(action, decision.rule))
+            reason = " ".join(filter(None, (decision.reason, _beware(state))))
+            self._request_approval(turn, ApprovalKind.ACTION, action, reason, self.gate.alike(action, decision.rule))
         elif action.effect == Effect.READ:
             await self._carry_out(turn, action, decision)
         else:
@@ -184,6 +187,14 @@ def remember(state: TeamState, action: Action, seen: Observation) -> None:
     if read is not None and sum(len(one.text) for one in state.seen) > MOST:
         read = read.model_copy(update={"text": ""})
     state.seen += [one for one in (done, read) if one is not None and (one.what == "deed" or one not in state.seen)]
+
+
+def _beware(state: TeamState) -> str:
+    """A sentence for whoever is asked, where something that was read lately speaks to the assistant as if it were its person."""
+    for seen in reversed(state.seen[-_LATELY:]):
+        if seen.what != "deed" and (words := alarm(seen.text)):
+            return f"Beware: {seen.where or 'a program'} speaks to the assistant (“{words}”)."
+    return ""
 
 
 def _hidden(seen: Seen, vault: Vault) -> Seen:

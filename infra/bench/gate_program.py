@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, Protocol
 
 import yaml
@@ -23,6 +24,7 @@ from agentdojo.attacks.baseline_attacks import DirectAttack  # noqa: E402
 from agentdojo.functions_runtime import FunctionsRuntime  # noqa: E402
 from agentdojo.task_suite.load_suites import get_suites  # noqa: E402
 
+from agents.safety.alarm import alarm  # noqa: E402
 from agents.safety.judge import Case  # noqa: E402
 from agents.safety.plan import Grant, grants_for  # noqa: E402
 from agents.safety.record import Recorder, replay  # noqa: E402
@@ -180,6 +182,14 @@ def time_line(decisions: int = 400) -> dict[str, Any]:
     return {"kind": "time", "ms": took}
 
 
+def word_lines() -> Iterator[dict[str, Any]]:
+    """bastioncorpus, the odd half by id (the even one is developed on): whether its words raise agents.safety.alarm."""
+    text = (files("bastioncorpus") / "corpus" / "injections.jsonl").read_text(encoding="utf-8")
+    for row in map(json.loads, text.splitlines()):
+        if int(row["id"].rpartition("-")[2]) % 2:
+            yield {"kind": "words", "malicious": row["label"] == "malicious", "alarm": bool(alarm(row["text"]))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--suites", default="banking,slack")
@@ -193,7 +203,8 @@ def main() -> None:
                     for line in lines:
                         sys.stdout.write(json.dumps(line | {"suite": suite.name}) + "\n")
                     sys.stdout.flush()
-    sys.stdout.write(json.dumps(time_line()) + "\n")
+    for line in (*word_lines(), time_line()):
+        sys.stdout.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":
