@@ -33,7 +33,7 @@ class Origin:
             return None
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username or parts.password:
             return None
-        return cls(parts.scheme, parts.hostname.lower().rstrip("."), port or _DEFAULT_PORTS[parts.scheme])
+        return cls(parts.scheme, parts.hostname.lower().rstrip("."), _DEFAULT_PORTS[parts.scheme] if port is None else port)
 
 
 @dataclass(frozen=True)

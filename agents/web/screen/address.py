@@ -8,6 +8,8 @@ import socket
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
+import idna
+
 _STRIP = "".join(map(chr, range(0x21)))
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
@@ -111,8 +113,8 @@ def _host_port(hostport: str) -> tuple[str, str | None]:
 def _domain(host: str) -> str:
     host = re.sub(r"(?:%[0-9a-fA-F]{2})+", lambda m: bytes.fromhex(m[0].replace("%", "")).decode("utf-8", "replace"), host)
     try:
-        host = host.lower() if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
+        host = host.lower() if host.isascii() else _ascii(host)
+    except UnicodeError:  # IDNAError is one
         return ""
     if not host or _FORBIDDEN_HOST.search(host):
         return ""
@@ -122,6 +124,16 @@ def _domain(host: str) -> str:
         except OSError:
             return ""
     return host
+
+
+def _ascii(host: str) -> str:
+    """A name in letters of any script as it is looked up (UTS 46, non-transitional, as browsers do): `faß` is not `fass`. Raises UnicodeError."""
+    mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+    try:
+        return idna.encode(mapped).decode()
+    except idna.IDNAError:  # signs that IDNA 2008 has no place for, and browsers let through
+        labels = mapped.split(".")
+        return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels)
 
 
 def _ipv6(packed: bytes) -> str:
