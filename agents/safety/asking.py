@@ -1,23 +1,32 @@
 """What a message asks of whoever reads it, besides the deeds that it wishes: whether it wants to be told something, forbids, or puts off."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from agents.safety.lexicon import lexicon
 from agents.safety.sentence import FILE, MARKS, Sentence, sentences
 from agents.safety.words import Words, stem
 from app.schemas import Effect
 
+_CONDITIONAL = {("as", "soon"), ("the", "moment"), ("in", "case"), ("on", "condition")}
+_MINE = re.compile(  # the last step is the person's own: `I'll submit it`, `for me to press`
+    r"\b(?:i'll|i will) (?:then )?(?:confirm|submit|send|do|press|book|pay|post|sign|save|publish|approve|decide|order|buy|file)\b"
+    r"|\bfor me to (?:press|confirm|send|submit|click|approve)\b|\blet me (?:look|see|check|read)\b|\bunsaved\b|\bso i can\b"
+)
 _NOT = ("don't", "dont", "not", "never")
+_BARELY = ("so", "yes", "no", "not", "ok", "okay")  # `if not then leave it`
+_BRIEF = 2  # words of a condition that says nothing of its own: `if so`
 _SHORTEST = 6  # words and marks; `Quick favour?` wants no answer
 
 
 @dataclass(frozen=True)
 class Asking:
     """`acquires`: something is to be got; `tells`: something is to be told; `finds`: to be found out; `forbids`: nothing is to be done, or by
-    others; `denied`: effects of deeds that are not to be done, `unwanted` the words for them; `waits`: it speaks of another time, or of
-    somebody's leave."""
+    others; `denied`: effects of deeds that are not to be done, `unwanted` the words for them; `depends`: on what the assistant cannot
+    know; `waits`: it speaks of another time, or of somebody's leave."""
 
     acquires: bool
     tells: bool
@@ -25,12 +34,13 @@ class Asking:
     forbids: bool
     denied: frozenset[Effect]
     unwanted: frozenset[str]
+    depends: bool
     waits: bool
 
     @property
     def free(self) -> bool:
         """Whether nothing but a deed can be what it asks for."""
-        return not (self.tells or self.forbids or self.denied or self.waits or (self.finds and not self.acquires))
+        return not (self.tells or self.forbids or self.denied or self.depends or self.waits or (self.finds and not self.acquires))
 
 
 def asking(said: Words) -> Asking:
@@ -46,7 +56,9 @@ def _asking(text: str) -> Asking:
         act and bool({sentence.words[0], "if" if "if" in sentence.said else ""} & known.resuming)
         for sentence, act in zip(said, acts, strict=True)
     ]
-    asked = any(_is_asked(sentence) and not any(then[at + 1 :]) for at, sentence in enumerate(said))
+    follows = [own.words[0] in known.resuming for own in said[1:]] + [False]
+    brief = [len(own.words) < _SHORTEST and nxt for own, nxt in zip(said, follows, strict=True)]  # `Does it not? Then leave it.`
+    asked = any(_is_asked(own) and not any(then[at + 1 :]) and not brief[at] for at, own in enumerate(said))
     forbidden = [_forbidden(sentence, before) for sentence, before in zip(said, [None, *said], strict=False)]
     return Asking(
         acquires=any(sentence.wishes(acquiring) for sentence in said),
@@ -55,6 +67,7 @@ def _asking(text: str) -> Asking:
         forbids=any(None in own for own in forbidden),
         denied=frozenset(effect for own in forbidden for effect in own if effect is not None),
         unwanted=frozenset().union(*(_unwanted(sentence) for sentence in said)),
+        depends=any(map(_depends, said)),
         waits=any(map(_waits, said)),
     )
 
@@ -69,6 +82,8 @@ def _is_asked(sentence: Sentence) -> bool:
     if len(own.words) < _SHORTEST and own.words[0] not in known.asking:
         return False
     if own.words[0] in known.asking - known.modals and not own.wished & _changing():
+        return True
+    if {"still", "too"} & own.said and "or" in own.said and not own.wished & _changing():
         return True
     return not (own.is_polite() or own.wished & _changing())
 
@@ -86,6 +101,41 @@ def _wants_known(sentence: Sentence) -> bool:
     return any(FILE not in words or known.needing & {*words[max(0, at - 4) : at]} for at in asked)
 
 
+def _depends(sentence: Sentence) -> bool:
+    """A condition that is not the assistant's to judge: `if the landlord agrees`, `once Greg has looked`; not `if it costs less`."""
+    known, words = lexicon(), sentence.words
+    begins = [at for at, word in enumerate(words) if word in known.conditional]
+    begins += [at + 1 for at, pair in enumerate(pairwise(words)) if pair in _CONDITIONAL]
+    if words[0] == "should" and not sentence.question and words[1:2] not in (("you",), ("it",)):
+        begins.append(0)
+    for at in begins:
+        part = words[at + 1 : at + 1 + next((n for n, word in enumerate(words[at + 1 :]) if word in MARKS), 99)]
+        if len(part) <= _BRIEF or part[0].endswith("ing") or part[0][:1].isdigit() or FILE in part[:2]:
+            continue  # `if so`, `after reading it`, `I'm after 3 lamps`
+        if words[at] == "after" and words[at - 1 : at] not in ((), (",",), ("and",)) and not {"has", "have"} & {*part}:
+            continue  # `look after note.txt`
+        if not _is_judged(part):
+            return True
+    return False
+
+
+def _is_judged(part: Sequence[str]) -> bool:
+    """Whether the assistant can tell by itself what a condition says: by whom or what it is about."""
+    known, sums = lexicon(), lexicon().bounding | lexicon().limits | lexicon().comparing
+    if part[0] in _BARELY:
+        return True
+    while len(part) > 1 and part[0] in known.prepositions | known.adverbs | {"and", "is", "not", "if"}:
+        part = part[1:]
+    head, told = part[0], bool({*part} & sums) and any(word[:1].isdigit() for word in part)
+    if head in known.judged | known.things_judged | sums:
+        return True
+    if head in ("they", "they're", "we", "we're"):
+        return bool({*part} & sums)
+    if head in known.determiners and len(part) > 1:
+        return told or bool({word.removesuffix("'s") for word in part[1:3]} & (sums | known.things_judged))
+    return told
+
+
 def _waits(sentence: Sentence) -> bool:
     """Whether it speaks of another time, or of somebody's leave; `until 50` and `until now` do not."""
     following = zip(sentence.words, [*sentence.words[1:], ""], strict=True)
@@ -101,10 +151,17 @@ def _forbidden(sentence: Sentence, before: Sentence | None) -> set[Effect | None
     for harmless in known.harmless:
         text = text.replace(f" {harmless} ", " ")
     words = text.split()
-    if known.selves & sentence.said:
-        return {None}
-    if any(word in _NOT and "yet" in words[at + 1 : at + 8] and not known.had & {*words[at : at + 5]} for at, word in enumerate(words)):
-        return {None}
+    if known.selves & sentence.said or any(f" {phrase} " in text for phrase in known.never) or _MINE.search(text):
+        return {None}  # whatever else it says
+    deeds = _changing() | known.doings | known.entering | known.giving
+    for at, word in enumerate(words):
+        if (
+            word in _NOT
+            and "yet" in words[at + 1 : at + 8]
+            and not known.had & {*words[at : at + 5]}
+            and deeds & {*map(stem, words[at + 1 : at + 4])}
+        ):
+            return {None}
     asked = before is not None and before.question and words[:1] and words[0] in known.negations | {"nothing"}
     if not words or known.conditions & {*words} or words[0] == "then" or asked:
         return set()

@@ -100,6 +100,7 @@ class Lexicon(BaseModel):
     nouns: Words
     filling: Words
     giving: Words
+    finite: Words
     weighty: Words
     renaming: Words
     between: Words
@@ -113,6 +114,10 @@ class Lexicon(BaseModel):
     comparing: Words
     conditions: Words
     forbidding: tuple[str, ...]
+    never: tuple[str, ...]
+    conditional: Words
+    judged: Words
+    things_judged: Words
     selves: Words
     doings: Words
     untouched: Words

@@ -16,7 +16,7 @@ from agents.safety.leak import disguised
 from agents.safety.lexicon import lexicon, verbs
 from agents.safety.purchase import says_sum, tokens
 from agents.safety.tools import Parameter, Role, Tool
-from agents.safety.values import Kind, number_of, value_of, values
+from agents.safety.values import Kind, Said, number_of, value_of, values
 from agents.safety.words import Clause, stem
 from app.schemas import Effect, Verdict
 
@@ -26,6 +26,8 @@ _CODE = re.compile(
 )  # `ticket #4417`, `IMG_2231`, `Version 3`
 _CODED = re.compile(r"\b(?:[A-Za-z]{1,5}[-_]\d+|\d{3,})\b")  # `EX-72`, `...9017`
 _HANDLE = re.compile(r"(?<![\w.])@\w{3,}\b|(?<![\w@.])[^\W\d_]{2,}\d+\w*\b(?!@)")  # `@martaq`, `luke34`
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+")
+_PART = re.compile(r"[,;:]\s+|[.!?]\s+")
 _LONG = 60  # characters of a value that may be a date or a number of something
 _SHORT = 4  # letters; shorter words name nothing
 _STRICT = (Effect.DELETE, Effect.PAY, Effect.CREDENTIAL)
@@ -46,10 +48,10 @@ class Meant:
         """What a clause, the run's `number`-th, lacks that asks for such a deed; None if nothing."""
         sources = self.run.files_named_near(number)
         for subject, kind in self._subjects(clause, sources):
-            elsewhere = kind == "row" and self.effect in _STRICT and self._is_about_another(subject, clause)
+            elsewhere = kind == "row" and self._is_about_another(subject, clause)
             if elsewhere or not self._speaks_of(subject, clause, sources) or (kind == "thing" and not self._is_object(subject, clause)):
                 return Ruling(Verdict.ASK, "other-thing", f"Your words do not speak of this {kind}: `{subject[:80]}`.")
-        if other := self._other_number():
+        if other := self._other_number(clause):
             return Ruling(Verdict.ASK, "other-thing", f"Your words speak of another one than `{other[:80]}`.")
         if self.effect == Effect.PAY and (dear := self._over_limit(clause, sources)):
             return dear
@@ -152,29 +154,37 @@ class Meant:
     def _is_about_another(self, row: str, clause: Clause) -> bool:
         """Whether the part of a clause that wishes the deed names something that is not in the row: `cancel my lesson, I'll stay with yoga`."""
         known = lexicon()
-        deeds = {verb for number in self.doing.families for verb in known.families[number].verbs}
+        deeds = {verb for number in self.doing.families for verb in known.families[number].verbs} | {*words_in(self.label)[:1]}
+        cell = {word for word in words_in(row.split(" | ")[0]) if len(word) > 2}
         own = {form for word in words_in(row) for form in (word, stem(word), f"{word}s", word.removesuffix("s"))}
         empty = (
             known.generic | known.pronouns | known.determiners | known.prepositions | known.pleading | known.modals | known.numbers.keys()
         )
-        for part in re.split(r",\s+(?=\w)", clause.said.text):
+        empty |= (
+            known.limits
+            | known.bounding
+            | known.adverbs
+            | self.run.common(self.host)
+            | {*words_in(f"{self.given.get('title', '')} {self.label}")}
+        )
+        for part in _PART.split(clause.said.text):
             words = words_in(part)
-            places = [at for at, word in enumerate(words) if stem(word) in deeds]
-            if places and len(re.split(r",\s+(?=\w)", clause.said.text)) > 1:
-                behind = [
-                    word for word in words[places[0] + 1 :] if len(word) >= _SHORT and word not in empty and stem(word) not in verbs()
-                ]
-                if behind and not {*behind} & own and not known.pronouns & {*words}:
-                    return True
+            at = next((at for at, word in enumerate(words) if stem(word) in deeds), None)
+            if at is None or known.pronouns & {*words} or clause.choosing:
+                continue
+            behind = {word for word in words[at + 1 :] if len(word) >= _SHORT and word not in empty and stem(word) not in verbs()}
+            told = len(cell & {*words})
+            if behind - own and (not behind & own or (0 < 2 * told <= len(cell) and len(cell) > 1)):
+                return True
         return False
 
     def _may_be_short(self) -> bool:
         """Whether one word of a long title names it well enough: something is written to it, and nothing is lost."""
         return self.effect in (Effect.WRITE, Effect.SEND) and bool(self.filled) and not self.given.get("row")
 
-    def _other_number(self) -> str:
+    def _other_number(self, clause: Clause) -> str:
         """The row or title if it is numbered otherwise than the words say: they say `ticket 4471`, it is `Ticket #4417`."""
-        said = "\n".join(self.run.texts)
+        said = "\n".join(self._wishing(clause)) or "\n".join(self.run.texts)
         spoken = {(word.casefold(), number) for word, number in _CODE.findall(said)}
         numbers = {number for _, number in spoken}
         for subject in (str(self.given.get("row", "")).split(" | ")[0], str(self.given.get("title", ""))):
@@ -183,25 +193,37 @@ class Meant:
                     return subject
         return ""
 
+    def _wishing(self, clause: Clause) -> list[str]:
+        """The parts of the message that wish the deed, if they can be told from the rest."""
+        deeds = {verb for number in self.doing.families for verb in lexicon().families[number].verbs} | {*words_in(self.label)}
+        parts = [part for part in _SENTENCE.split(self.run.message(clause).bare) if {*map(stem, words_in(part))} & deeds]
+        return parts[:1]
+
     def _other_choice(self, clause: Clause, sources: Sequence[Source]) -> str:
-        """Where the words name another of the choices that a field offers, and not the one that was taken."""
-        said = self.run.message(clause).said
+        """Where the words name another of the choices that a field offers, and not the one that was taken; or that one only elsewhere."""
+        said, wishing = self.run.message(clause).said, [Said(part) for part in self._wishing(clause)]
         for name, offered in self.given.get("offered", {}).items():
             value = self.filled.get(name, "")
-            if value and not said.holds(value) and not any(source.said.holds(value) for source in sources):
-                other = next((option for option in offered if option != value and len(option) > 2 and said.holds(option)), None)
-                if other is not None:
+            if not value or any(source.said.holds(value) for source in sources):
+                continue
+            for place in [*wishing, *([] if said.holds(value) else [said])]:
+                other = next((option for option in offered if option != value and len(option) > 2 and _affirms(place, option)), None)
+                if other is not None and not _affirms(place, value):
                     return f"`{name}` is `{value[:60]}`, your words say `{other[:60]}`."
         return ""
 
     def _other_value(self, clause: Clause) -> str:
-        """Where the words say a value of the same form, such as another date, and not the one that was put in."""
-        said = self.run.message(clause).said
+        """Where the words say a value of the same form, such as another date, and not the one that was put in; or that one only elsewhere."""
+        said, wishing = self.run.message(clause).said, [Said(part) for part in self._wishing(clause)]
         for name, value in self.filled.items():
-            if re.search(r"\d", value) and len(value) < _LONG and not said.says(value):
-                alike = re.compile(r"(?<![\w.])" + re.sub(r"\d+", r"\\d+", re.escape(value)) + r"(?![\w])", re.IGNORECASE)
-                sum_ = self.effect == Effect.PAY and set(words_in(name)) & lexicon().amounts and not says_limit(said.text)
-                if (sum_ or re.search(r"[^\d\W]", value) or len(re.findall(r"\d+", value)) > 1) and (other := alike.search(said.text)):
+            if not re.search(r"\d", value) or len(value) >= _LONG:
+                continue
+            alike = re.compile(r"(?<![\w.])" + re.sub(r"\d+", r"\\d+", re.escape(value.strip(".!"))) + r"(?![\w])", re.IGNORECASE)
+            sum_ = self.effect == Effect.PAY and set(words_in(name)) & lexicon().amounts and not says_limit(said.text)
+            if not (sum_ or re.search(r"[^\d\W]", value) or len(re.findall(r"\d+", value)) > 1):
+                continue
+            for place in [*wishing, *([] if said.says(value) else [said])]:
+                if not place.holds(value.strip(".!")) and not place.says(value) and (other := alike.search(place.text)):
                     return f"`{name}` is `{value}`, your words say `{other[0]}`."
         return ""
 
@@ -271,6 +293,18 @@ def _ends(said: Sequence[str], at: int) -> bool:
 
 def _largest(texts: Any) -> Decimal | None:
     return max((number for number in map(number_of, texts) if number is not None), default=None)
+
+
+def _affirms(said: Said, value: str) -> bool:
+    """Whether a text names a value, and not only to say that it is not meant: `as Can view, not Can comment`."""
+    return any(
+        not re.search(r"\b(?:not|no|instead of|rather than|but not)\s+(?:in |as |the |at )?$", said.folded[:at])
+        for at in _places(said, value)
+    )
+
+
+def _places(said: Said, value: str) -> list[int]:
+    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", said.folded)]
 
 
 def _says_part(names: Sequence[str], text: str) -> bool:

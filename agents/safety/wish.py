@@ -68,7 +68,7 @@ class Wish:
         effects = {self.effect, Effect.PAY if doing.buying else self.effect}
         effects |= {Effect.WRITE, Effect.SEND} if effects & {Effect.WRITE, Effect.SEND} else set()
         unwanted = asked.unwanted & {*words_in(self.label)} - known.neutral.difference({"submit"}) - known.determiners
-        if asked.forbids or effects & asked.denied or unwanted or self._is_undone_by(wished):
+        if asked.forbids or asked.depends or effects & asked.denied or unwanted or self._is_undone_by(wished):
             return False
         if self.effect == Effect.WRITE and not doing.buying and self._fills_file(clause) and not self._verbs & verbs() & clause.words:
             return False  # what it asks for is written into a file
@@ -127,6 +127,12 @@ class Wish:
         others = wished_in(said.bare) - known.entering - {verb for number in self.doing.families for verb in known.families[number].verbs}
         if others or any(map(self._fills_file, said.clauses)):
             return False
+        words = words_in(said.bare)
+        reports = known.finite & {*words} or any(
+            word != stem(word) and stem(word) in verbs() and not word.endswith("ing") for word in words
+        )
+        if reports and not told(said.bare, known.entering | known.giving):
+            return False  # `Ruth has booked Mochi for Monday`
         title = [name for name in self.meant.names(str(self.given.get("title", ""))) if name]
         about = bool(title) and says_name(title, said.said.text)
         return bool(self.filled) and len(self.filled) + about > 1 and all(map(said.say, self.filled.values()))

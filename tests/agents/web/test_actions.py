@@ -53,7 +53,7 @@ def choose(verb: str, kind: str = "", name: str = "", text: str = "", enter: boo
         (("type", "box", "Quantity", "2", True), "web.type", Effect.PAY, "POST http://127.0.0.1:8713/cart", "type 2"),
         (("type", "box", "Free", "x", True), "web.type", Effect.WRITE, URL, "type x"),
         (("select", "select", "Colour", "Green"), "web.select", Effect.READ, URL, "select Green"),
-        (("select", "select", "Sends", "a"), "web.select", Effect.WRITE, "POST http://127.0.0.1:8713/cart", "select a"),
+        (("select", "select", "Sends", "a"), "web.select", Effect.SEND, "POST http://127.0.0.1:8713/cart", "select a"),
         (("scroll",), "web.scroll", Effect.READ, URL, "scroll"),
         (("back",), "web.back", Effect.READ, URL, "back"),
         (("read",), "web.read", Effect.READ, URL, "read"),
