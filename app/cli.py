@@ -120,7 +120,7 @@ def add_secret(
     """Put a secret into the vault; its value is asked for and not shown."""
     source = {"env": env} if env else {"keyring": keyring} if keyring else {"value": typer.prompt("value", hide_input=True)}
     keep(get_settings().secrets_path, name, {**source, "sites": site})
-    typer.echo(f"Name it in a task as {{{{secret:{name}}}}}.")
+    typer.echo(f"Name it in a task as {{{{secret:{name}}}}}. Services that run already look for it in their logs from their next start on.")
 
 
 @secrets.command("remove")
