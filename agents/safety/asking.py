@@ -157,6 +157,7 @@ def _forbidden(sentence: Sentence, before: Sentence | None) -> set[Effect | None
     for at, word in enumerate(words):
         if (
             word in _NOT
+            and not _is_so(words, at)
             and "yet" in words[at + 1 : at + 8]
             and not known.had & {*words[at : at + 5]}
             and deeds & {*map(stem, words[at + 1 : at + 4])}
@@ -173,7 +174,7 @@ def _forbidden(sentence: Sentence, before: Sentence | None) -> set[Effect | None
 def _denied(words: Sequence[str], at: int) -> set[Effect | None]:
     """`do not order`, `no ticket`, `change nothing`, `so don't.`; not what is so (`has not been filed`, `there is no ticket`)."""
     known, word = lexicon(), words[at]
-    if word not in known.negations | {"nothing"} or word == "without" or known.had & {*words[max(0, at - 1) : at + 5]}:
+    if word not in known.negations | {"nothing"} or word == "without" or _is_so(words, at) or known.had & {*words[max(0, at - 1) : at + 5]}:
         return set()
     if word in ("no", "nothing") and {"there", "there's", "is"} & {*words[max(0, at - 3) : at]}:
         return set()
@@ -186,12 +187,18 @@ def _denied(words: Sequence[str], at: int) -> set[Effect | None]:
     return {known.families[number].effect for number in known.families_of(behind & _changing())} - {Effect.READ}
 
 
+def _is_so(words: Sequence[str], at: int) -> bool:
+    """Whether a negation tells what is so, and not what shall not be: `it is not filed yet`, `the tracker does not know it`."""
+    before = words[at - 1] if at else ""
+    return words[at] == "not" and before in ("is", "are", "was", "were", "does", "did", "it's", "that's", "there's", "still")
+
+
 def _unwanted(sentence: Sentence) -> set[str]:
     """The words behind a negation that no condition softens: of `don't request leave yet`, `request`, `leave`, `yet`."""
     known, words = lexicon(), sentence.words
     if known.conditions & sentence.said or any(f" {own} " in f" {' '.join(words)} " for own in known.harmless):
         return set()
-    return {word for at, one in enumerate(words) if one in _NOT for word in words[at + 1 : at + 4]}
+    return {word for at, one in enumerate(words) if one in _NOT and not _is_so(words, at) for word in words[at + 1 : at + 4]}
 
 
 def _leaves(words: Sequence[str], at: int) -> bool:
