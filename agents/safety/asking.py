@@ -14,7 +14,7 @@ from app.schemas import Effect
 _CONDITIONAL = {("as", "soon"), ("the", "moment"), ("in", "case"), ("on", "condition")}
 _MINE = re.compile(  # the last step is the person's own: `I'll submit it`, `for me to press`
     r"\b(?:i'll|i will) (?:then )?(?:confirm|submit|send|do|press|book|pay|post|sign|save|publish|approve|decide|order|buy|file)\b"
-    r"|\bfor me to (?:press|confirm|send|submit|click|approve)\b|\blet me (?:look|see|check|read)\b|\bunsaved\b|\bso i can\b"
+    r"|\bfor me to (?:press|confirm|send|submit|click|approve)\b|\bunsaved\b"
 )
 _NOT = ("don't", "dont", "not", "never")
 _BARELY = ("so", "yes", "no", "not", "ok", "okay")  # `if not then leave it`
