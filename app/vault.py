@@ -53,6 +53,7 @@ class Vault:
 
     def __init__(self, secrets: Mapping[str, Secret] | None = None, sites: Mapping[str, str] | None = None) -> None:
         self._secrets, self._sites = dict(secrets or {}), dict(sites or {})
+        self._read: dict[str, str] = {}  # a keyring is asked once
 
     @classmethod
     def read(cls, path: Path, sites: Mapping[str, str] | None = None) -> "Vault":
@@ -99,7 +100,7 @@ class Vault:
         for name in HANDLE.findall(text):
             if not self.admits(name, url):
                 raise ActionRefused(f"The secret `{name}` may not go to this site.", hint="Its audience stands in secrets.yaml.")
-        return HANDLE.sub(lambda match: self._secrets[match[1]].read(), text)
+        return HANDLE.sub(lambda match: self._value(match[1]), text)
 
     def values(self) -> list[str]:
         """All values that can be read now, for whoever keeps them out of logs."""
@@ -115,11 +116,16 @@ class Vault:
         """JSON values with every string hidden."""
         return _mapped(value, self.hide) if self else value
 
+    def _value(self, name: str) -> str:
+        if name not in self._read:
+            self._read[name] = self._secrets[name].read()
+        return self._read[name]
+
     def _known(self) -> list[tuple[str, str]]:
         found = []
-        for name, secret in self._secrets.items():
+        for name in self._secrets:
             try:
-                value = secret.read()
+                value = self._value(name)
             except SetupError:
                 continue  # where it is used, that is told
             if len(value) >= _SHORTEST:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 from agents.safety.lexicon import lexicon
@@ -47,19 +47,12 @@ def asking(said: Words) -> Asking:
     return _asking(said.bare)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _asking(text: str) -> Asking:
-    known, said = lexicon(), list(sentences(text))
+    known, said = lexicon(), sentences(text)
     acquiring = known.acquiring | known.acquiring_within
-    acts = [sentence.wishes(acquiring | _changing()) for sentence in said]
-    then = [
-        act and bool({sentence.words[0], "if" if "if" in sentence.said else ""} & known.resuming)
-        for sentence, act in zip(said, acts, strict=True)
-    ]
-    follows = [own.words[0] in known.resuming for own in said[1:]] + [False]
-    brief = [len(own.words) < _SHORTEST and nxt for own, nxt in zip(said, follows, strict=True)]  # `Does it not? Then leave it.`
-    asked = any(_is_asked(own) and not any(then[at + 1 :]) and not brief[at] for at, own in enumerate(said))
-    forbidden = [_forbidden(sentence, before) for sentence, before in zip(said, [None, *said], strict=False)]
+    asked = any(_is_asked(own) and not _is_condition(said, at) for at, own in enumerate(said))
+    forbidden = [_forbidden(sentence, before) for sentence, before in zip(said, (None, *said), strict=False)]
     return Asking(
         acquires=any(sentence.wishes(acquiring) for sentence in said),
         tells=asked or any(sentence.wishes(known.telling_verbs) or _wants_known(sentence) for sentence in said),
@@ -70,6 +63,15 @@ def _asking(text: str) -> Asking:
         depends=any(map(_depends, said)),
         waits=any(map(_waits, said)),
     )
+
+
+def _is_condition(said: Sequence[Sentence], at: int) -> bool:
+    """Whether a question only begins a condition: `Does it fit? Then buy it.`, `Does it not? Then leave it.`"""
+    known, later = lexicon(), said[at + 1 :]
+    if len(said[at].words) < _SHORTEST and later and later[0].words[0] in known.resuming:
+        return True
+    deeds = known.acquiring | known.acquiring_within | _changing()
+    return any((own.words[0] in known.resuming or "if" in own.said) and own.wishes(deeds) for own in later)
 
 
 def _is_asked(sentence: Sentence) -> bool:

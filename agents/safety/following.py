@@ -113,6 +113,10 @@ class Following:
         """The text of the person that a clause of theirs stands in."""
         return next(words for words in self.said if any(own is clause for own in words.clauses))
 
+    def files_named_in(self, said: Words) -> list[Source]:
+        """The files that a message names."""
+        return [s for s, named in self.reading.named.items() if s.tool == "file" and any(clause in named for clause in said.clauses)]
+
     def files_named_near(self, number: int) -> list[Source]:
         """The files that a clause and its neighbours name: `note.txt says what to buy. Order it.`"""
         clauses = self.reading.words.clauses[max(0, number - 1) : number + 2]

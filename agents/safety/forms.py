@@ -56,11 +56,12 @@ def doing_of(label: str, address: str = "", fields: Mapping[str, str] | None = N
         effects.add(Effect.PAY)  # `Submit payment`
         families |= known.families_of({"pay"})
     asked = [set(words_in(name)) for name in fields]
+    told = {*words} - ({"pin"} if words[:1] == ["pin"] else set())  # `Pin thread` is about no secret
     if any(_names_whom(name) and not _TIME.fullmatch(value.strip()) for name, value in fields.items()):
         pays = any(own & known.amounts for own in asked)
         effects.add(Effect.PAY if pays else Effect.SEND)
         families |= known.families_of({"pay"}) if pays else frozenset()
-    if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & {*words} - {*words[:1]} & {"pin"}:
+    if any(own & known.secrets for own in asked) or _MASKED in fields.values() or known.secrets & told:
         effects.add(Effect.CREDENTIAL)
         families |= known.families_of({"log-in"})
     effect = max(effects, key=SEVERITY.__getitem__, default=Effect.WRITE)

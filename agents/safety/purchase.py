@@ -9,7 +9,7 @@ from agents.safety.asking import Asking
 from agents.safety.lexicon import lexicon
 from agents.safety.sentence import FILE, sentences
 from agents.safety.values import Kind, Said
-from agents.safety.words import Clause, stem
+from agents.safety.words import Clause, spellings
 
 _BELOW = {"<=", "≤"}
 _NEAR = 6  # words between a verb and what it is about
@@ -59,6 +59,6 @@ def _acquires(words: list[str], at: int, things: Sequence[Sequence[str]], bounde
 
 def _place(words: Sequence[str], names: Sequence[str]) -> int | None:
     """Where a thing is named first."""
-    wanted = {form for name in names for form in (name, stem(name), f"{name}s", name.removesuffix("s"))}
+    wanted = spellings(names)
     found = [at for at, word in enumerate(words) if word in wanted]
     return found[0] if len(found) * 2 >= len(names) > 0 else None

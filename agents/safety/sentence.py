@@ -6,9 +6,9 @@ wish.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from agents.safety.lexicon import lexicon, verbs
@@ -144,13 +144,12 @@ class Sentence:
         if (one == "want" and two in known.first) or one == "wanna" or (one in ("i", "we") and word in known.saying):
             return True
         if one in known.modals:
-            return (not self.question or self.words[:1] == ("you",)) and (
-                two == "you" or (two == "we" and one in known.obliging - {"may", "can"})
-            )
+            told = two == "you" or (two == "we" and one in known.obliging - {"may", "can"})
+            return told and (not self.question or self.words[0] == "you")
         if one == "to":
-            own = three in known.first | known.modals | MARKS | {""} and not (
-                two == "have" and three in known.first
-            )  # `I have to` is a duty
+            if two == "have" and three in known.first:
+                return False  # a duty
+            own = three in known.first | known.modals | MARKS | {""}
             return word == "know" or two in known.tasked or (two in known.governing and own)
         if self.question and ((at == 0 and word in known.asking) or not (self.is_polite(at) or self._is_tagged())):
             return False
@@ -163,17 +162,20 @@ class Sentence:
         return len(self.words) > 2 and self.words[-3] in lexicon().modals and self.words[-2] == "you"
 
 
-def sentences(text: str) -> Iterator[Sentence]:
+@lru_cache(maxsize=1024)
+def sentences(text: str) -> tuple[Sentence, ...]:
     """A text in its sentences; lines end them too."""
+    found = []
     for line in _DOTTED.sub(_flattened, _FILE.sub(f" {FILE} ", text)).splitlines():
         words: list[str] = []
         for token in _TOKEN.findall(line):
             words.append("you" if token == "u" else token.casefold().replace("’", "'"))
             if token in _ENDS:
-                yield Sentence(tuple(words))
+                found.append(Sentence(tuple(words)))
                 words = []
         if words:
-            yield Sentence(tuple(words))
+            found.append(Sentence(tuple(words)))
+    return tuple(found)
 
 
 def _flattened(match: re.Match[str]) -> str:
@@ -205,11 +207,9 @@ def hands_over(text: str) -> bool:
 
 def _becomes(words: Sequence[str]) -> bool:
     """`be ordered`, `become a ticket`, `get a ticket`."""
-    pairs = zip(words, [*words, ""][1:], strict=False)
-    return any(
-        one in ("become", "get") or (one == "be" and (two.endswith(("ed", "en")) or two in lexicon().irregular or two == "in"))
-        for one, two in pairs
-    )
+    if {"become", "get"} & {*words}:
+        return True
+    return any(one == "be" and (two.endswith(("ed", "en")) or two in lexicon().irregular or two == "in") for one, two in pairwise(words))
 
 
 def _is_wished_done(before: Sequence[str]) -> bool:

@@ -14,13 +14,13 @@ from agents.safety.history import Source
 from agents.safety.judge import Ruling
 from agents.safety.leak import disguised
 from agents.safety.lexicon import lexicon, verbs
+from agents.safety.names import SHORT, affirms, holds, says_name, says_part
 from agents.safety.purchase import says_sum, tokens
 from agents.safety.tools import Parameter, Role, Tool
 from agents.safety.values import Kind, Said, number_of, value_of, values
-from agents.safety.words import Clause, stem
+from agents.safety.words import Clause, spellings, stem
 from app.schemas import Effect, Verdict
 
-_PIECE = re.compile(r"[^\W_]+|[^\w\s]|\n")  # a word, or a mark between words
 _CODE = re.compile(
     r"([^\W\d_]{2,}|[#!])[\s_#:.-]{0,3}(?:no\.? ?|number )?(\d+)\b", re.IGNORECASE
 )  # `ticket #4417`, `IMG_2231`, `Version 3`
@@ -29,7 +29,6 @@ _HANDLE = re.compile(r"(?<![\w.])@\w{3,}\b|(?<![\w@.])[^\W\d_]{2,}\d+\w*\b(?!@)"
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _PART = re.compile(r"[,;:]\s+|[.!?]\s+")
 _LONG = 60  # characters of a value that may be a date or a number of something
-_SHORT = 4  # letters; shorter words name nothing
 _STRICT = (Effect.DELETE, Effect.PAY, Effect.CREDENTIAL)
 
 
@@ -67,6 +66,11 @@ class Meant:
     def _own(self) -> set[str]:
         """The first word of its label, which a title may repeat."""
         return {*words_in(self.label)[:1]}
+
+    @cached_property
+    def _deeds(self) -> set[str]:
+        """The verbs that it may be wished by."""
+        return {verb for number in self.doing.families for verb in lexicon().families[number].verbs}
 
     @cached_property
     def filled(self) -> dict[str, str]:
@@ -116,23 +120,19 @@ class Meant:
         texts = ["\n".join(self.run.texts), *(source.text for source in sources)]
         first, *cells = subject.split(" | ")
         if (value := value_of(first)) is not None and value.kind == Kind.FILE:
-            return any(_holds(first, text) for text in texts)
+            return any(holds(first, text) for text in texts)
         if cells and any(character.isdigit() for character in first):  # `INV-2057 | Volt Energy`: it goes by its number, or by whose it is
             codes = _CODED.findall(first)
-            if any(_holds(first, text) or (codes and all(_holds(code, text) for code in codes)) for text in texts):
+            if any(holds(first, text) or (codes and all(holds(code, text) for code in codes)) for text in texts):
                 return True
             subject = " | ".join(cells)
-        if any(_holds(handle, text) for handle in _HANDLE.findall(subject) for text in texts):
+        if any(holds(handle, text) for handle in _HANDLE.findall(subject) for text in texts):
             return True
         names = self.names(subject)
         numbers = [] if names or self.given.get("rows") else numbers_of(subject)
         if numbers and not any(set(numbers) & set(words_in(text)) for text in texts):
             return clause.choosing
-        if (
-            not names
-            or any(says_name(names, text) for text in texts)
-            or (self._may_be_short() and any(_says_part(names, t) for t in texts))
-        ):
+        if not names or any(says_name(names, text) for text in texts) or (self._may_be_short() and any(says_part(names, t) for t in texts)):
             return True
         about = {*names, *words_in(str(self.given.get("title", "")))}  # of the notes, the oldest: the list says what its rows are
         return clause.choosing and bool(about & {*clause.among, *(word.removesuffix("s") for word in clause.among)})
@@ -142,9 +142,8 @@ class Meant:
         if self.effect != Effect.DELETE:
             return True
         known, words, wanted = lexicon(), words_in(clause.said.text), {*words_in(subject)}
-        deeds = {verb for number in self.doing.families for verb in known.families[number].verbs}
         for at, word in enumerate(words):
-            if stem(word) in deeds:
+            if stem(word) in self._deeds:
                 behind = words[at + 1 : at + 8]
                 end = next((place for place, nxt in enumerate(behind) if {nxt, nxt.removesuffix("s")} & wanted), None)
                 if end is not None and not known.prepositions & {*behind[:end]}:
@@ -154,9 +153,9 @@ class Meant:
     def _is_about_another(self, row: str, clause: Clause) -> bool:
         """Whether the part of a clause that wishes the deed names something that is not in the row: `cancel my lesson, I'll stay with yoga`."""
         known = lexicon()
-        deeds = {verb for number in self.doing.families for verb in known.families[number].verbs} | {*words_in(self.label)[:1]}
+        deeds = self._deeds | self._own
         cell = {word for word in words_in(row.split(" | ")[0]) if len(word) > 2}
-        own = {form for word in words_in(row) for form in (word, stem(word), f"{word}s", word.removesuffix("s"))}
+        own = spellings(words_in(row))
         empty = (
             known.generic | known.pronouns | known.determiners | known.prepositions | known.pleading | known.modals | known.numbers.keys()
         )
@@ -172,7 +171,7 @@ class Meant:
             at = next((at for at, word in enumerate(words) if stem(word) in deeds), None)
             if at is None or known.pronouns & {*words} or clause.choosing:
                 continue
-            behind = {word for word in words[at + 1 :] if len(word) >= _SHORT and word not in empty and stem(word) not in verbs()}
+            behind = {word for word in words[at + 1 :] if len(word) >= SHORT and word not in empty and stem(word) not in verbs()}
             told = len(cell & {*words})
             if behind - own and (not behind & own or (0 < 2 * told <= len(cell) and len(cell) > 1)):
                 return True
@@ -184,7 +183,8 @@ class Meant:
 
     def _other_number(self, clause: Clause) -> str:
         """The row or title if it is numbered otherwise than the words say: they say `ticket 4471`, it is `Ticket #4417`."""
-        said = "\n".join(self._wishing(clause)) or "\n".join(self.run.texts)
+        wishing = self._wishing(clause)
+        said = wishing.text if wishing else "\n".join(self.run.texts)
         spoken = {(word.casefold(), number) for word, number in _CODE.findall(said)}
         numbers = {number for _, number in spoken}
         for subject in (str(self.given.get("row", "")).split(" | ")[0], str(self.given.get("title", ""))):
@@ -193,28 +193,28 @@ class Meant:
                     return subject
         return ""
 
-    def _wishing(self, clause: Clause) -> list[str]:
-        """The parts of the message that wish the deed, if they can be told from the rest."""
-        deeds = {verb for number in self.doing.families for verb in lexicon().families[number].verbs} | {*words_in(self.label)}
-        parts = [part for part in _SENTENCE.split(self.run.message(clause).bare) if {*map(stem, words_in(part))} & deeds]
-        return parts[:1]
+    def _wishing(self, clause: Clause) -> Said | None:
+        """The first sentence of the message that wishes the deed, if one does by name."""
+        deeds = self._deeds | {*words_in(self.label)}
+        parts = _SENTENCE.split(self.run.message(clause).bare)
+        return next((Said(part) for part in parts if {*map(stem, words_in(part))} & deeds), None)
 
     def _other_choice(self, clause: Clause, sources: Sequence[Source]) -> str:
         """Where the words name another of the choices that a field offers, and not the one that was taken; or that one only elsewhere."""
-        said, wishing = self.run.message(clause).said, [Said(part) for part in self._wishing(clause)]
+        said, wishing = self.run.message(clause).said, self._wishing(clause)
         for name, offered in self.given.get("offered", {}).items():
             value = self.filled.get(name, "")
             if not value or any(source.said.holds(value) for source in sources):
                 continue
-            for place in [*wishing, *([] if said.holds(value) else [said])]:
-                other = next((option for option in offered if option != value and len(option) > 2 and _affirms(place, option)), None)
-                if other is not None and not _affirms(place, value):
+            for place in filter(None, (wishing, None if said.holds(value) else said)):
+                other = next((option for option in offered if option != value and len(option) > 2 and affirms(place, option)), None)
+                if other is not None and not affirms(place, value):
                     return f"`{name}` is `{value[:60]}`, your words say `{other[:60]}`."
         return ""
 
     def _other_value(self, clause: Clause) -> str:
         """Where the words say a value of the same form, such as another date, and not the one that was put in; or that one only elsewhere."""
-        said, wishing = self.run.message(clause).said, [Said(part) for part in self._wishing(clause)]
+        said, wishing = self.run.message(clause).said, self._wishing(clause)
         for name, value in self.filled.items():
             if not re.search(r"\d", value) or len(value) >= _LONG:
                 continue
@@ -222,7 +222,7 @@ class Meant:
             sum_ = self.effect == Effect.PAY and set(words_in(name)) & lexicon().amounts and not says_limit(said.text)
             if not (sum_ or re.search(r"[^\d\W]", value) or len(re.findall(r"\d+", value)) > 1):
                 continue
-            for place in [*wishing, *([] if said.says(value) else [said])]:
+            for place in filter(None, (wishing, None if said.says(value) else said)):
                 if not place.holds(value.strip(".!")) and not place.says(value) and (other := alike.search(place.text)):
                     return f"`{name}` is `{value}`, your words say `{other[0]}`."
         return ""
@@ -267,52 +267,5 @@ def says_limit(text: str) -> bool:
     return bool(known.limits & set(tokens(text))) or any(phrase in text.casefold() for phrase in known.limited)
 
 
-def says_name(names: Sequence[str], text: str) -> bool:
-    """Whether a text says a thing's name: all of its words in a row; or half of them, with no word beside them that belongs to another name."""
-    wanted = {form for name in names for form in (name, stem(name), f"{name}s", name.removesuffix("s"))}
-    said = [word.casefold() for word in _PIECE.findall(text) if word not in "-–"]
-    at = 0
-    while at < len(said):
-        end = at
-        while end < len(said) and said[end] in wanted:
-            end += 1
-        whole = end - at >= len(set(names))
-        if end > at and (whole or (2 * (end - at) >= len(set(names)) and _ends(said, at - 1) and _ends(said, end))):
-            return True
-        at = max(end, at + 1)
-    return False
-
-
-def _ends(said: Sequence[str], at: int) -> bool:
-    """Whether the word at this place is none of a name."""
-    if not 0 <= at < len(said):
-        return True
-    word, known = said[at], lexicon()
-    return len(word) < _SHORT or word.isdigit() or word in known.generic or word in known.numbers or stem(word) in verbs()
-
-
 def _largest(texts: Any) -> Decimal | None:
     return max((number for number in map(number_of, texts) if number is not None), default=None)
-
-
-def _affirms(said: Said, value: str) -> bool:
-    """Whether a text names a value, and not only to say that it is not meant: `as Can view, not Can comment`."""
-    return any(
-        not re.search(r"\b(?:not|no|instead of|rather than|but not)\s+(?:in |as |the |at )?$", said.folded[:at])
-        for at in _places(said, value)
-    )
-
-
-def _places(said: Said, value: str) -> list[int]:
-    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(value.casefold())}(?!\w)", said.folded)]
-
-
-def _says_part(names: Sequence[str], text: str) -> bool:
-    """Whether a text says a word of a name that is long enough to stand for it."""
-    return bool({name for name in names if len(name) >= _SHORT} & set(words_in(text)))
-
-
-def _holds(subject: str, text: str) -> bool:
-    """Whether a text says a short thing literally, whatever stands between its parts."""
-    wanted, said = words_in(subject), words_in(text)
-    return any(said[at : at + len(wanted)] == wanted for at in range(len(said) - len(wanted) + 1))

@@ -11,9 +11,10 @@ from agents.safety.following import Following, host, label_of, once
 from agents.safety.forms import Doing, words_in
 from agents.safety.judge import Ruling
 from agents.safety.lexicon import lexicon, verbs
+from agents.safety.names import says_name
 from agents.safety.purchase import asks_to_buy, says_sum
 from agents.safety.sentence import hands_over, told, wished_in
-from agents.safety.thing import Meant, filled, says_limit, says_name
+from agents.safety.thing import Meant, filled, says_limit
 from agents.safety.tools import SEVERITY
 from agents.safety.values import Kind
 from agents.safety.words import Clause, stem
@@ -150,7 +151,7 @@ class Wish:
         said = self.run.message(clause)
         if self.doing.families or not self.filled or any(map(self._fills_file, said.clauses)):
             return False
-        files = [s for s, own in self.run.reading.named.items() if s.tool == "file" and any(c in own for c in said.clauses)]
+        files = self.run.files_named_in(said)
         named = len(self.run.sites) == 1 or any(said.said.holds(name) for name in self.run.named(self.host))
         typed = [value for name, value in self.filled.items() if name not in self.given.get("choices", ())]
         return bool(files and typed and named) and all(any(source.said.says(value) for source in files) for value in typed)
@@ -161,7 +162,7 @@ class Wish:
         if any(map(self._fills_file, said.clauses)):
             return False
         things = self.meant.things
-        files = [s for s, own in self.run.reading.named.items() if s.tool == "file" and any(c in own for c in said.clauses)]
+        files = self.run.files_named_in(said)
         telling = [s for s in files if all(says_name(names, s.text) for names in things)]
         if not things or not (telling or all(says_name(names, said.said.text) for names in things)):
             return False
@@ -179,9 +180,8 @@ class Wish:
             or not (changes or (asked.free and known.needs & clause.words))
         ):
             return False
-        named = " ".join(
-            [str(self.given.get("title", "")), *self.filled]
-        )  # a field's label is as good as the title: `set my visibility to …`
+        # A field's label is as good as the title: `set my visibility to …`.
+        named = " ".join([str(self.given.get("title", "")), *self.filled])
         about = {form for word in words_in(named) for form in (word, stem(word))} - known.generic - self.run.common(self.host)
         spoken = {*clause.words, *(word.removesuffix("s") for word in clause.words)}
         return bool((about | self.run.named(self.host)) & spoken)

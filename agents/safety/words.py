@@ -4,7 +4,7 @@ No parser of English: clauses, verbs by their families, and nouns that name a ki
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -168,6 +168,11 @@ def stem(word: str) -> str:
         if word.endswith(ending) and (stem := word[: -len(ending) - 1]) in verbs() and word[-len(ending) - 1] == stem[-1:]:
             return stem
     return word
+
+
+def spellings(words: Iterable[str]) -> set[str]:
+    """The words, and what they may be written as: without an ending, in the plural, in the singular."""
+    return {form for word in words for form in (word, stem(word), f"{word}s", word.removesuffix("s"))}
 
 
 def _pairs(stems: list[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """The loop, turn by turn, with scripted roles. Numbers in names are the stock orchestrator's defects (knowledge of AutoGen 0.7.5, §2b)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,12 +9,15 @@ from agents.journal import MemoryJournal
 from agents.member import Answer, Observation
 from agents.orchestrator import Limits
 from agents.roles import View
+from agents.safety.gate import Gate
+from agents.safety.grants import Grants
 from agents.safety.permit import Permit
 from agents.state import Block, Decision, Inbox, PlanStep, TeamState
 from agents.team import MementoTeam
 from app.errors import BrowserUnavailable, ElementMissing, KeepsakeError, ModelOutputInvalid, ModelTimeout, StorageError
 from app.events import EventType, NewEvent
 from app.schemas import Action, ApprovalKind, Effect, Policy, Site, TaskCreate
+from app.vault import Secret, Vault
 from tests.agents.scripted import Hand, ScriptedRoles
 
 SITE = Site(name="site", url="http://site.test/")
@@ -205,6 +209,19 @@ async def test_what_a_person_changed_is_what_is_done():
     edits = {"text": "3", "label": "no argument of this action"}
     state, _ = await play(crew, state, Inbox(decisions=[Decision(waiting_id=state.waiting.id, approved=True, edits=edits)]))
     assert [done.arguments for done in web.done] == [{"text": "3", "form": {"Count": "3", "Name": "Ann"}}]
+
+
+async def test_a_secret_that_a_member_saw_is_a_handle_in_state_and_events():
+    class Tells(Hand):
+        async def perform(self, state, block, action, permit):
+            return replace(await super().perform(state, block, action, permit), text="The file says tulip-River-88.")
+
+    vault = Vault({"key": Secret(value="tulip-River-88", sites=("site",))}, {"site": SITE.url})
+    gate = Gate(Policy.ALLOW_LISTED, Grants.of_task([SITE], set()), vault=vault)
+    crew = MementoTeam([Tells("web", ("web.visit",)), Hand("files")], script(), sites=[SITE], gate=gate)
+    state, events = await play(crew)
+    told = state.model_dump_json() + "".join(e.model_dump_json() for e in events)
+    assert "{{secret:key}}" in told and "tulip" not in told
 
 
 async def test_a_decision_on_something_else_changes_nothing():

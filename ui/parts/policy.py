@@ -67,9 +67,14 @@ def spoken(rule: Rule) -> str:
 def _items() -> list[PolicyItem]:
     """What the API offers; where it is away, what comes with Keepsake, so that the form can be filled in."""
     try:
-        return api().policies()
+        return _offered()
     except KeepsakeError:
         return [PolicyItem(name=p.name, title=p.title, about=p.about) for p in presets().values()]
+
+
+@st.cache_data(ttl=10, show_spinner=False)
+def _offered() -> list[PolicyItem]:
+    return api().policies()
 
 
 def _trial(name: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.roles import WebChoice
-from agents.safety.forms import acts
+from agents.safety.forms import acts, doing_of
 from agents.safety.gate import Gate
 from agents.safety.grants import Grants
 from agents.safety.house import House
@@ -282,3 +282,9 @@ def test_with_nobody_there_a_question_is_a_refusal_that_says_why():
     decision = gate.judge(use(cart("Copper Kettle", "Ivory Lamp"), "Place order"))
     assert (decision.verdict, decision.rule) == (Verdict.REFUSE, "other-thing")
     assert "Ivory Lamp" in decision.reason and "Nobody is there" in decision.reason
+
+
+def test_a_label_that_speaks_of_a_secret_is_about_who_may_log_in():
+    for label in ("Change password", "Reset token", "Show my pin"):
+        assert doing_of(label).effect == Effect.CREDENTIAL, label
+    assert doing_of("Pin thread").effect == Effect.WRITE
