@@ -288,3 +288,11 @@ def test_a_label_that_speaks_of_a_secret_is_about_who_may_log_in():
     for label in ("Change password", "Reset token", "Show my pin"):
         assert doing_of(label).effect == Effect.CREDENTIAL, label
     assert doing_of("Pin thread").effect == Effect.WRITE
+
+
+def test_the_host_of_an_address_in_a_row_names_nobody():
+    row = "<tr><td>{0}</td><td>{1}@harbour.example</td><td><form method=post action=/remove><button>Remove</button></form></td></tr>"
+    page = f"<title>Members</title><table>{row.format('Per Welfare', 'per.welfare')}{row.format('Ole Pound', 'ole.pound')}</table>"
+    words = "Ole Pound has left us. Please remove Ole Pound from the members in harbour."
+    assert house(words).judge(use(page, "Remove", row="Ole")).verdict == Verdict.ALLOW
+    assert house(words).judge(use(page, "Remove", row="Per")).rule == "other-thing"
